@@ -1,13 +1,13 @@
 """What can go wrong in `broker`, by whose fault it is.
 
-    BrokerError
-    ├── TopicError          a topic name or filter breaks the rules of MQTT 4.7 (also a ValueError)
-    ├── ListenError         an address can't be listened on: taken, or not ours
-    ├── EngineError         the chosen engine can't do what the config asks of it
-    └── LinkError
-        ├── LinkFull        too much waits for the broker already: try later
-        ├── LinkAway        there is no broker right now, and this message would not outlive that
-        └── LinkRefused     the broker answers, and says no: credentials, client id, version
+BrokerError
+├── TopicError          a topic name or filter breaks the rules of MQTT 4.7 (also a ValueError)
+├── ListenError         an address can't be listened on: taken, or not ours
+├── EngineError         the chosen engine can't do what the config asks of it
+└── LinkError
+    ├── LinkFullError        too much waits for the broker already: try later
+    ├── LinkAwayError        there is no broker right now, and this message would not outlive that
+    └── LinkRefused     the broker answers, and says no: credentials, client id, version
 """
 
 
@@ -31,13 +31,9 @@ class LinkError(BrokerError):
     """The connection to a broker can't do what was asked."""
 
 
-class LinkFull(LinkError):
+class LinkFullError(LinkError):
     """The outgoing queue is at its bound."""
 
 
-class LinkAway(LinkError):
+class LinkAwayError(LinkError):
     """The broker is not connected, and the message is not one that waits."""
-
-
-class LinkRefused(LinkError):
-    """The broker refuses us."""

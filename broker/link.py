@@ -7,7 +7,7 @@ in-process one of the native engine will have the same members.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -101,7 +101,7 @@ class Link(Protocol):
     def publish(self, message: Message) -> None:
         """Hand over one message.
 
-        Raises TopicError, LinkAway (QoS 0 while the link is down) and LinkFull (a bound is
+        Raises TopicError, LinkAwayError (QoS 0 while the link is down) and LinkFullError (a bound is
         reached); after either nothing was taken over.
         """
 

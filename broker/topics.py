@@ -165,9 +165,7 @@ def _check_text(what: str, text: str) -> None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError:  # [MQTT-1.5.4-1]
-        raise TopicError(
-            f"{what} {_shown(text)} holds a surrogate, which is no UTF-8"
-        ) from None
+        raise TopicError(f"{what} {_shown(text)} holds a surrogate, which is no UTF-8") from None
     if size > MAX_BYTES:
         raise TopicError(f"a {what} of {size} bytes is too long: {MAX_BYTES} at most")
     if text.count("/") >= MAX_LEVELS:

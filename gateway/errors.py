@@ -1,9 +1,9 @@
 """What can go wrong in `gateway`, by whose fault it is.
 
-    GatewayError
-    ├── ConfigError        fieldgate.yaml, an environment variable or a file that they name
-    ├── ReaderError        the hardware side went away or never was there (also an OSError)
-    └── DecodeError        one frame makes no sense; the next may
+GatewayError
+├── ConfigError        fieldgate.yaml, an environment variable or a file that they name
+├── ReaderError        the hardware side went away or never was there (also an OSError)
+└── DecodeError        one frame makes no sense; the next may
 """
 
 

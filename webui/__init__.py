@@ -1,0 +1,1 @@
+"""The browser side: bridge, hub, WebSocket, SSE, HTTP API and the page."""

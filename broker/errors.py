@@ -5,9 +5,8 @@ BrokerError
 ├── ListenError         an address can't be listened on: taken, or not ours
 ├── EngineError         the chosen engine can't do what the config asks of it
 └── LinkError
-    ├── LinkFullError        too much waits for the broker already: try later
-    ├── LinkAwayError        there is no broker right now, and this message would not outlive that
-    └── LinkRefused     the broker answers, and says no: credentials, client id, version
+    ├── LinkFullError   too much waits for the broker already: try later
+    └── LinkAwayError   there is no broker right now, and this message is not one that waits
 """
 
 

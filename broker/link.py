@@ -101,8 +101,8 @@ class Link(Protocol):
     def publish(self, message: Message) -> None:
         """Hand over one message.
 
-        Raises TopicError, LinkAwayError (QoS 0 while the link is down) and LinkFullError (a bound is
-        reached); after either nothing was taken over.
+        Raises TopicError, LinkAwayError (QoS 0 while the link is down) and LinkFullError (a
+        bound is reached); after any of them nothing was taken over.
         """
 
 

@@ -1,0 +1,247 @@
+"""What `fieldgate.yaml` may say: the models, from which `fieldgate schema` comes too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from broker.config import BrokerConfig
+from broker.topics import check_filter
+from gateway.address import (
+    check_address,
+    check_base_path,
+    check_network,
+    check_origin,
+    split_address,
+)
+from gateway.decoders.csv import CsvConfig
+from gateway.decoders.json import JsonConfig
+from gateway.decoders.key_value import KeyValueConfig
+from gateway.decoders.regex import RegexConfig
+from gateway.readers.host import HostConfig
+from gateway.readers.replay import ReplayConfig
+from gateway.readers.serial_port import SerialConfig
+from gateway.section import Section
+
+ReaderConfig = Annotated[
+    HostConfig | SerialConfig | ReplayConfig,
+    Field(discriminator="type"),
+]
+DecoderConfig = Annotated[
+    JsonConfig | KeyValueConfig | CsvConfig | RegexConfig,
+    Field(discriminator="type"),
+]
+
+RESERVED_DEVICES = frozenset({"bridge"})
+RESERVED_POINTS = frozenset(
+    {"availability", "set", "get", "result", "backlog", "time", "stale", "transaction"}
+)
+MAX_DEVICES = 256
+MAX_POINTS = 256
+
+
+def _not_reserved(name: str, reserved: frozenset[str]) -> str:
+    if name in reserved:
+        raise ValueError(f"is a topic of the gateway's own: any name but {_listed(reserved)}")
+    return name
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)]
+DeviceName = Annotated[Slug, AfterValidator(lambda name: _not_reserved(name, RESERVED_DEVICES))]
+PointName = Annotated[Slug, AfterValidator(lambda name: _not_reserved(name, RESERVED_POINTS))]
+TopicFilter = Annotated[str, AfterValidator(check_filter)]
+
+
+class PointConfig(Section):
+    """One point: what its value means. All may be left out."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        default=None, description="What people read, as in 'Flow temperature'."
+    )
+    unit: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None, description="The unit of the value, as in '°C'."
+    )
+    device_class: Slug | None = Field(
+        default=None, description="Home Assistant's device class, as in temperature."
+    )
+    state_class: Literal["measurement", "total", "total_increasing"] | None = Field(
+        default=None, description="Home Assistant's state class."
+    )
+
+
+class DeviceConfig(Section):
+    """One device: the reader that reaches it, the decoder for what it says, and its points."""
+
+    name: DeviceName = Field(
+        description="The device's topic level: small letters, digits, _ and -; not `bridge`."
+    )
+    id: Slug = Field(
+        default_factory=lambda fields: str(fields["name"]),
+        description="Its identity for Home Assistant and history, to keep when the name changes;"
+        " the name where not given.",
+    )
+    reader: ReaderConfig = Field(description="How to reach the hardware.")
+    decoder: DecoderConfig | None = Field(
+        default=None,
+        description="How to make values of what the hardware says; serial and replay need one.",
+    )
+    points: dict[
+        PointName,
+        Annotated[
+            PointConfig,
+            BeforeValidator(
+                lambda given: {} if given is None else given,
+                json_schema_input_type=PointConfig | None,
+            ),
+        ],
+    ] = Field(
+        default={},
+        max_length=MAX_POINTS,
+        description="What is known about the points, by name. Fields that are not named here"
+        " become points too.",
+    )
+    only_listed: bool = Field(
+        default=False, description="Publish only the points that `points` names."
+    )
+
+    @model_validator(mode="after")
+    def _decoder_where_one_is_needed(self) -> DeviceConfig:
+        if self.reader.type == "host":
+            if self.decoder is not None:
+                raise ValueError("reader host has values at once: take `decoder` away")
+        elif self.decoder is None:
+            raise ValueError(
+                f"reader {self.reader.type} needs a decoder: json, key_value, csv or regex,"
+                " as in decoder: {type: key_value}"
+            )
+        return self
+
+
+class WebConfig(Section):
+    """The one HTTP port: dashboard, WebSocket, events and API."""
+
+    listen: Annotated[str, AfterValidator(check_address)] = Field(
+        default="127.0.0.1:8088", description="host:port to listen on; port 0 takes a free one."
+    )
+    base_path: Annotated[str, AfterValidator(check_base_path)] = Field(
+        default="", description="The path it lives under behind a proxy, as in /fieldgate."
+    )
+    origins: list[Annotated[str, AfterValidator(check_origin)]] = Field(
+        default=[],
+        max_length=64,
+        description="Other sites whose pages may talk to it, as in https://panel.example.",
+    )
+    trusted_proxies: list[Annotated[str, AfterValidator(check_network)]] = Field(
+        default=[],
+        max_length=64,
+        description="IP addresses and networks of proxies whose X-Forwarded-For is believed.",
+    )
+    topics: list[TopicFilter] = Field(
+        default=["#"],
+        min_length=1,
+        max_length=64,
+        description="Topic filters that it subscribes to at the broker.",
+    )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host (an IPv6 address without brackets) and port of `listen`."""
+        return split_address(self.listen)
+
+
+class Config(Section):
+    """The whole of `fieldgate.yaml`."""
+
+    base_topic: Annotated[str, Field(pattern=r"^[a-z0-9_-]+(/[a-z0-9_-]+)*$", max_length=200)] = (
+        Field(default="fieldgate", description="What all our topics begin with.")
+    )
+    broker: BrokerConfig = Field(
+        default_factory=BrokerConfig, description="The MQTT broker: carried inside, or elsewhere."
+    )
+    web: WebConfig = Field(default_factory=WebConfig, description="The page and its API.")
+    data: Path = Field(
+        default=Path("./data"), description="Folder of the files that Fieldgate keeps."
+    )
+    users_file: Path | None = Field(
+        default=None,
+        description="Users and their rules; users.yaml beside the config file where not given.",
+    )
+    devices: list[DeviceConfig] = Field(
+        default_factory=lambda: [DeviceConfig(name="host", reader=HostConfig(type="host"))],
+        max_length=MAX_DEVICES,
+        description="The hardware. Where not given: this machine itself, as `host`.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="How much to say on standard error."
+    )
+
+    @model_validator(mode="after")
+    def _devices_keep_apart(self) -> Config:
+        claims = [
+            Claim(device.name, device.id, getattr(device.reader, "port", None))
+            for device in self.devices
+        ]
+        if found := list(clashes(claims)):
+            raise ValidationError.from_exception_data(
+                "Config",
+                [
+                    InitErrorDetails(
+                        type=PydanticCustomError("clash", "{why}", {"why": clash.why}),
+                        loc=clash.path,
+                        input=clash.value,
+                    )
+                    for clash in found
+                ],
+            )
+        return self
+
+
+class Claim(NamedTuple):
+    """What one device wants for itself alone."""
+
+    name: object
+    id: object
+    port: object
+
+
+class Clash(NamedTuple):
+    """A claim that an earlier device has made already."""
+
+    path: tuple[str | int, ...]
+    value: object
+    why: str
+
+
+def clashes(claims: Sequence[Claim]) -> Iterator[Clash]:
+    """Each name, id and serial port that two devices want; odd values claim nothing."""
+    taken: dict[tuple[str, str], int] = {}
+    for place, claim in enumerate(claims):
+        wanted: list[tuple[str, tuple[str, ...], object]] = [
+            ("name", ("name",), claim.name),
+            ("id", ("id",), claim.id),
+            ("port", ("reader", "port"), claim.port),
+        ]
+        for kind, path, value in wanted:
+            if not isinstance(value, str) or value.startswith("loop:"):
+                continue
+            key = os.path.normpath(value) if kind == "port" and "://" not in value else value
+            first = taken.setdefault((kind, key), place)
+            if first == place:
+                continue
+            if kind == "id" and claim.name == claims[first].name:
+                continue  # follows from the name, which is reported
+            why = {
+                "name": "each device needs a name of its own",
+                "id": "each device needs an id of its own",
+                "port": "a port has one owner: read it as one device",
+            }[kind]
+            yield Clash(("devices", place, *path), value, f"devices.{first} has it already: {why}")

@@ -1,0 +1,205 @@
+"""Who may publish and subscribe to what: rules in order, the first that matches decides."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from broker import topics
+
+ADMIN_GROUP = "admin"
+ANYBODY = "*"
+
+
+class Action(StrEnum):
+    """What a rule speaks of."""
+
+    PUBLISH = "publish"
+    SUBSCRIBE = "subscribe"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks; `name` None is somebody who gave no credentials."""
+
+    name: str | None
+    groups: frozenset[str] = frozenset()
+
+
+ANONYMOUS = User(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of `rules`: whom it speaks of, whether it allows, which actions, which topics.
+
+    `topics` are topic filters in which %u stands for the user's name and %c for the client id.
+    """
+
+    allow: bool
+    actions: frozenset[Action]
+    topics: tuple[str, ...]
+    user: str | None = None
+    group: str | None = None
+
+    def speaks_of(self, user: User, action: Action) -> bool:
+        """Whether this rule is about this user and action at all."""
+        if action not in self.actions:
+            return False
+        if self.group is not None:
+            return self.group in user.groups
+        return self.user == ANYBODY or (user.name is not None and self.user == user.name)
+
+    def filters(self, user: User, client_id: str | None) -> list[str]:
+        """The rule's topic filters for this user and client id."""
+        meant = (_filled_in(pattern, user.name, client_id) for pattern in self.topics)
+        return [topic_filter for topic_filter in meant if topic_filter is not None]
+
+    def __str__(self) -> str:
+        who = f"user: {self.user}" if self.group is None else f"group: {self.group}"
+        actions = ", ".join(action for action in Action if action in self.actions)
+        verb = "allow" if self.allow else "deny"
+        return f"{{{who}, {verb}: [{actions}], topics: [{', '.join(self.topics)}]}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An answer and where it comes from; `number` counts the rules from 1, None is no rule."""
+
+    allowed: bool
+    number: int | None = None
+    rule: Rule | None = None
+
+    def __str__(self) -> str:
+        verdict = "allowed" if self.allowed else "denied"
+        if self.rule is None:
+            return f"{verdict}: {'no users, no rules' if self.allowed else 'no rule matches'}"
+        return f"{verdict} by rule {self.number}: {self.rule}"
+
+
+class AccessPolicy(Protocol):
+    """What the broker and the web ask before they let something happen."""
+
+    def may(self, user: User, action: Action, topic: str, *, client_id: str | None = None) -> bool:
+        """Whether this one topic name may be published to, or seen."""
+
+    def grants(self, user: User, topic_filter: str, *, client_id: str | None = None) -> bool:
+        """Whether a subscription to the whole filter may be had."""
+
+    def explain(
+        self, user: User, action: Action, topic: str, *, client_id: str | None = None
+    ) -> Decision:
+        """The rule that decides; for subscribe, `topic` may be a topic filter."""
+
+    def filters_granted(
+        self, user: User, action: Action, *, client_id: str | None = None
+    ) -> tuple[str, ...]:
+        """The topic filters that rules allow this user."""
+
+    def may_administer(self, user: User) -> bool:
+        """Whether the admin calls (sessions, config, backup) are open to this user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of a users file; nothing matches = deny."""
+
+    rules: tuple[Rule, ...] = ()
+
+    def may(self, user: User, action: Action, topic: str, *, client_id: str | None = None) -> bool:
+        return self._of_name(user, action, topic, client_id).allowed
+
+    def grants(self, user: User, topic_filter: str, *, client_id: str | None = None) -> bool:
+        return self._of_filter(user, topic_filter, client_id).allowed
+
+    def explain(
+        self, user: User, action: Action, topic: str, *, client_id: str | None = None
+    ) -> Decision:
+        if action is Action.SUBSCRIBE:
+            return self._of_filter(user, topic, client_id)
+        return self._of_name(user, action, topic, client_id)
+
+    def filters_granted(
+        self, user: User, action: Action, *, client_id: str | None = None
+    ) -> tuple[str, ...]:
+        granted: dict[str, None] = {}
+        denied: list[str] = []
+        hides = topics.overlaps if action is Action.SUBSCRIBE else topics.covers
+        for rule in self.rules:
+            if not rule.speaks_of(user, action):
+                continue
+            filters = rule.filters(user, client_id)
+            if rule.allow:
+                granted |= {f: None for f in filters if not any(hides(d, f) for d in denied)}
+            else:
+                denied += filters
+        return tuple(granted)
+
+    def may_administer(self, user: User) -> bool:
+        return ADMIN_GROUP in user.groups
+
+    def _of_name(self, user: User, action: Action, name: str, client_id: str | None) -> Decision:
+        if not name or "+" in name or "#" in name:  # no topic name: nobody may
+            return Decision(allowed=False)
+        for number, rule in enumerate(self.rules, 1):
+            if rule.speaks_of(user, action) and any(
+                topics.matches(f, name) for f in rule.filters(user, client_id)
+            ):
+                return Decision(rule.allow, number, rule)
+        return Decision(allowed=False)
+
+    def _of_filter(self, user: User, topic_filter: str, client_id: str | None) -> Decision:
+        """An allow rule that covers the whole filter, before any deny rule that overlaps it."""
+        if not topic_filter:
+            return Decision(allowed=False)
+        for number, rule in enumerate(self.rules, 1):
+            if not rule.speaks_of(user, Action.SUBSCRIBE):
+                continue
+            reaches = topics.covers if rule.allow else topics.overlaps
+            if any(reaches(f, topic_filter) for f in rule.filters(user, client_id)):
+                return Decision(rule.allow, number, rule)
+        return Decision(allowed=False)
+
+
+class OpenPolicy:
+    """Everything is allowed to everybody: loopback without a users file."""
+
+    __slots__ = ()
+
+    def may(self, user: User, action: Action, topic: str, *, client_id: str | None = None) -> bool:
+        return True
+
+    def grants(self, user: User, topic_filter: str, *, client_id: str | None = None) -> bool:
+        return True
+
+    def explain(
+        self, user: User, action: Action, topic: str, *, client_id: str | None = None
+    ) -> Decision:
+        return Decision(allowed=True)
+
+    def filters_granted(
+        self, user: User, action: Action, *, client_id: str | None = None
+    ) -> tuple[str, ...]:
+        return ("#", "$SYS/#") if action is Action.SUBSCRIBE else ("#",)
+
+    def may_administer(self, user: User) -> bool:
+        return True
+
+
+OPEN = OpenPolicy()
+
+_PLACE = re.compile("%[uc]")
+_UNSAFE = re.compile("[+#/\0]")
+
+
+def _filled_in(pattern: str, user: str | None, client_id: str | None) -> str | None:
+    """The pattern with names put in, or None where a name is missing or could widen it."""
+    if "%" not in pattern:
+        return pattern
+    names = {"%u": user, "%c": client_id}
+    wanted = [names[place] for place in _PLACE.findall(pattern)]
+    if any(not name or _UNSAFE.search(name) for name in wanted):
+        return None
+    return _PLACE.sub(lambda place: names[place[0]] or "", pattern)

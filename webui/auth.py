@@ -1,0 +1,51 @@
+"""The doorkeeper of the HTTP port: who somebody is, and whether they get in at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from broker.access import ANONYMOUS, OPEN, AccessPolicy, Action, User
+
+IDENTITY = "fieldgate.identity"
+"""Where in an ASGI scope the doorkeeper puts the identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is on the other side of one HTTP request or WebSocket, and what they may do."""
+
+    user: str | None
+    groups: frozenset[str]
+    policy: AccessPolicy
+
+    def may_publish(self, topic: str) -> bool:
+        """Whether they may publish to this topic name."""
+        return self.policy.may(self._asker(), Action.PUBLISH, topic)
+
+    def may_subscribe(self, topic_filter: str) -> bool:
+        """Whether they may watch everything that this topic filter matches."""
+        return self.policy.grants(self._asker(), topic_filter)
+
+    def may_administer(self) -> bool:
+        """Whether the admin calls are open to them."""
+        return self.policy.may_administer(self._asker())
+
+    def filters(self, action: Action) -> tuple[str, ...]:
+        """The topic filters that they are allowed, for `/api/me`."""
+        return self.policy.filters_granted(self._asker(), action)
+
+    def _asker(self) -> User:
+        return User(self.user, self.groups)
+
+
+EVERYBODY = Identity(ANONYMOUS.name, ANONYMOUS.groups, OPEN)
+"""Anybody at all, where no users exist and everything is allowed."""
+
+
+def identity_of(scope: Mapping[str, Any]) -> Identity:
+    """Who the doorkeeper let in with this scope; a KeyError means that it stood at no door."""
+    identity = scope[IDENTITY]
+    assert isinstance(identity, Identity)
+    return identity

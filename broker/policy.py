@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from broker import topics
 
@@ -26,6 +25,11 @@ class User:
 
     name: str | None
     groups: frozenset[str] = frozenset()
+
+    @property
+    def may_administer(self) -> bool:
+        """Whether the admin calls (sessions, config, backup) are open to them."""
+        return ADMIN_GROUP in self.groups
 
 
 ANONYMOUS = User(None)
@@ -75,31 +79,8 @@ class Decision:
     def __str__(self) -> str:
         verdict = "allowed" if self.allowed else "denied"
         if self.rule is None:
-            return f"{verdict}: {'no users, no rules' if self.allowed else 'no rule matches'}"
+            return f"{verdict}: no rule matches"
         return f"{verdict} by rule {self.number}: {self.rule}"
-
-
-class AccessPolicy(Protocol):
-    """What the broker and the web ask before they let something happen."""
-
-    def may(self, user: User, action: Action, topic: str, *, client_id: str | None = None) -> bool:
-        """Whether this one topic name may be published to, or seen."""
-
-    def grants(self, user: User, topic_filter: str, *, client_id: str | None = None) -> bool:
-        """Whether a subscription to the whole filter may be had."""
-
-    def explain(
-        self, user: User, action: Action, topic: str, *, client_id: str | None = None
-    ) -> Decision:
-        """The rule that decides; for subscribe, `topic` may be a topic filter."""
-
-    def filters_granted(
-        self, user: User, action: Action, *, client_id: str | None = None
-    ) -> tuple[str, ...]:
-        """The topic filters that rules allow this user."""
-
-    def may_administer(self, user: User) -> bool:
-        """Whether the admin calls (sessions, config, backup) are open to this user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +90,17 @@ class Policy:
     rules: tuple[Rule, ...] = ()
 
     def may(self, user: User, action: Action, topic: str, *, client_id: str | None = None) -> bool:
+        """Whether this one topic name may be published to, or seen."""
         return self._of_name(user, action, topic, client_id).allowed
 
     def grants(self, user: User, topic_filter: str, *, client_id: str | None = None) -> bool:
+        """Whether a subscription to the whole filter may be had; `$share/…/` taken off before."""
         return self._of_filter(user, topic_filter, client_id).allowed
 
     def explain(
         self, user: User, action: Action, topic: str, *, client_id: str | None = None
     ) -> Decision:
+        """The rule that decides; for subscribe, `topic` may be a topic filter."""
         if action is Action.SUBSCRIBE:
             return self._of_filter(user, topic, client_id)
         return self._of_name(user, action, topic, client_id)
@@ -124,6 +108,7 @@ class Policy:
     def filters_granted(
         self, user: User, action: Action, *, client_id: str | None = None
     ) -> tuple[str, ...]:
+        """The topic filters that the rules allow this user, as far as none before denies them."""
         granted: dict[str, None] = {}
         denied: list[str] = []
         hides = topics.overlaps if action is Action.SUBSCRIBE else topics.covers
@@ -136,9 +121,6 @@ class Policy:
             else:
                 denied += filters
         return tuple(granted)
-
-    def may_administer(self, user: User) -> bool:
-        return ADMIN_GROUP in user.groups
 
     def _of_name(self, user: User, action: Action, name: str, client_id: str | None) -> Decision:
         if not name or "+" in name or "#" in name:  # no topic name: nobody may
@@ -163,32 +145,13 @@ class Policy:
         return Decision(allowed=False)
 
 
-class OpenPolicy:
-    """Everything is allowed to everybody: loopback without a users file."""
-
-    __slots__ = ()
-
-    def may(self, user: User, action: Action, topic: str, *, client_id: str | None = None) -> bool:
-        return True
-
-    def grants(self, user: User, topic_filter: str, *, client_id: str | None = None) -> bool:
-        return True
-
-    def explain(
-        self, user: User, action: Action, topic: str, *, client_id: str | None = None
-    ) -> Decision:
-        return Decision(allowed=True)
-
-    def filters_granted(
-        self, user: User, action: Action, *, client_id: str | None = None
-    ) -> tuple[str, ...]:
-        return ("#", "$SYS/#") if action is Action.SUBSCRIBE else ("#",)
-
-    def may_administer(self, user: User) -> bool:
-        return True
-
-
-OPEN = OpenPolicy()
+OPEN = Policy(
+    (
+        Rule(allow=True, actions=frozenset(Action), topics=("#",), user=ANYBODY),
+        Rule(allow=True, actions=frozenset({Action.SUBSCRIBE}), topics=("$SYS/#",), user=ANYBODY),
+    )
+)
+"""Everything is allowed to anybody: loopback without a users file."""
 
 _PLACE = re.compile("%[uc]")
 _UNSAFE = re.compile("[+#/\0]")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from broker.access import ANONYMOUS, OPEN, AccessPolicy, Action, User
+from broker.access import ADMIN_GROUP, OPEN, Action, Policy, User
 
 IDENTITY = "fieldgate.identity"
 """Where in an ASGI scope the doorkeeper puts the identity."""
@@ -18,7 +18,7 @@ class Identity:
 
     user: str | None
     groups: frozenset[str]
-    policy: AccessPolicy
+    policy: Policy
 
     def may_publish(self, topic: str) -> bool:
         """Whether they may publish to this topic name."""
@@ -30,7 +30,7 @@ class Identity:
 
     def may_administer(self) -> bool:
         """Whether the admin calls are open to them."""
-        return self.policy.may_administer(self._asker())
+        return self._asker().may_administer
 
     def filters(self, action: Action) -> tuple[str, ...]:
         """The topic filters that they are allowed, for `/api/me`."""
@@ -40,7 +40,7 @@ class Identity:
         return User(self.user, self.groups)
 
 
-EVERYBODY = Identity(ANONYMOUS.name, ANONYMOUS.groups, OPEN)
+EVERYBODY = Identity(None, frozenset({ADMIN_GROUP}), OPEN)
 """Anybody at all, where no users exist and everything is allowed."""
 
 

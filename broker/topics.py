@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from broker.errors import TopicError
@@ -85,6 +86,26 @@ def overlaps(one: str, other: str) -> bool:
         return True
     longer = left if len(left) > len(right) else right
     return len(longer) == min(len(left), len(right)) + 1 and longer[-1] == "#"
+
+
+def matcher(topic_filters: Iterable[str]) -> Callable[[str], bool]:
+    """A quick test whether a valid topic name is matched by any of these valid filters."""
+    pattern = re.compile("|".join(map(_pattern, topic_filters)), re.DOTALL)
+
+    def matches_any(name: str) -> bool:
+        return pattern.fullmatch(name) is not None
+
+    return matches_any
+
+
+def _pattern(topic_filter: str) -> str:
+    not_reserved = r"(?!\$)" if topic_filter[0] in "#+" else ""  # [MQTT-4.7.2-1]
+    if topic_filter == "#":
+        return not_reserved + ".*"
+    above = topic_filter.removesuffix("/#")
+    rest = "(?:/.*)?" if above != topic_filter else ""
+    levels = ("[^/]*" if level == "+" else re.escape(level) for level in above.split("/"))
+    return not_reserved + "/".join(levels) + rest
 
 
 class FilterTrie(Generic[T]):

@@ -1,0 +1,80 @@
+"""A channel: what one distinct set of filters has matched, by reference into the hub's log."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from broker.topics import matcher
+from webui.wire import Entry
+
+if TYPE_CHECKING:
+    from webui.cursor import Cursor
+
+_seq = attrgetter("seq")
+
+_SHARED_FRAMES = 16
+"""Places at which cursors may stand and still share: the busiest, not a cache of the past."""
+
+
+class Channel:
+    """Entries in order, the newest at the right, and the cursors that stand among them.
+
+    Places are ordinals: the n-th entry of this channel, so that dropping the oldest moves no
+    cursor. The channel is complete for all seqs above `since`. At `limit` the oldest go.
+    """
+
+    def __init__(self, filters: tuple[str, ...], since: int) -> None:
+        self.filters = filters
+        self.matches = matcher(filters)
+        self.entries: list[Entry] = []
+        self.dropped = 0
+        self.since = since
+        self.limit = 1
+        self.cursors: set[Cursor] = set()
+        self.shared: dict[object, tuple[str | bytes, int]] = {}
+        self.snapshots: dict[object, tuple[tuple[str, ...], int]] = {}
+
+    @property
+    def end(self) -> int:
+        """The ordinal that the next entry will have."""
+        return self.dropped + len(self.entries)
+
+    def append(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        if self.shared:
+            self.shared.clear()
+        if len(self.entries) > self.limit:
+            self.trim()
+
+    def prepend(self, older: list[Entry], since: int) -> None:
+        """Put back what came before the channel began; the ordinals stay what they are."""
+        self.entries[:0] = older
+        self.dropped -= len(older)
+        self.since = since
+
+    def trim(self) -> None:
+        """Come down to the limit, and a tenth more: to take one from the front costs like many."""
+        if len(self.entries) > self.limit:
+            self._drop(len(self.entries) - self.limit + self.limit // 10)
+
+    def forget(self, seq: int) -> None:
+        """Let go of what is not newer than a seq, because the log did."""
+        self._drop(self.index_after(seq))
+
+    def index_after(self, seq: int) -> int:
+        """Where in `entries` the first one newer than a seq stands."""
+        return bisect_right(self.entries, seq, key=_seq)
+
+    def share(self, place: object, frame: str | bytes, end: int) -> None:
+        """Remember a frame for the other cursors at this place, until something new comes."""
+        if len(self.shared) >= _SHARED_FRAMES:
+            self.shared.clear()
+        self.shared[place] = (frame, end)
+
+    def _drop(self, count: int) -> None:
+        if count:
+            self.since = self.entries[count - 1].seq
+            del self.entries[:count]
+            self.dropped += count

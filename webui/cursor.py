@@ -1,0 +1,201 @@
+"""A cursor: one subscription's place in its channel, and what it is given next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from webui.wire import MAX_FRAME_BYTES, Entry, Gap, Render
+
+if TYPE_CHECKING:
+    from webui.channel import Channel
+    from webui.hub import Hub
+
+MAX_GAP_TOPICS = 16
+"""Up to so many topics a gap names; more are only counted."""
+
+
+class Cursor:
+    """What a subscription has seen is a seq; what it gets next is whatever is newer.
+
+    First come the last values that `begin_snapshot` or a fall back left to send, then the
+    channel's entries from `_ordinal` on. Nothing of it is kept for this cursor alone but the
+    names of the topics in the snapshot: the values are looked up when they are sent, and those
+    that were overtaken meanwhile are left to the entries that follow.
+    """
+
+    __slots__ = (
+        "_conflate",
+        "_fell_back",
+        "_gap",
+        "_hub",
+        "_link_gaps",
+        "_ordinal",
+        "_overtaken",
+        "_render",
+        "_snapshot",
+        "_snapshot_at",
+        "_snapshot_seq",
+        "channel",
+        "frame_id",
+        "seq",
+        "wake",
+    )
+
+    def __init__(
+        self,
+        hub: Hub,
+        channel: Channel,
+        *,
+        frame_id: int,
+        conflate: bool,
+        render: Render,
+        wake: Callable[[], None],
+    ) -> None:
+        self.channel = channel
+        self.frame_id = frame_id
+        self.wake = wake
+        self.seq = hub.seq
+        self._hub = hub
+        self._conflate = conflate
+        self._render = render
+        self._ordinal = channel.end
+        self._link_gaps = hub.link_gaps
+        self._gap: Gap | None = None
+        self._snapshot: tuple[str, ...] = ()
+        self._snapshot_at = 0
+        self._snapshot_seq = 0
+        self._fell_back = False
+        self._overtaken: list[str] = []
+
+    # --- where it begins, or begins again
+
+    def begin_snapshot(self) -> None:
+        """All last values first."""
+        self._take_snapshot(after=0, tombstones=False)
+
+    def resume(self, seq: int) -> None:
+        """Go on behind a seq that the channel still reaches back to."""
+        self.seq = seq
+        self._ordinal = self.channel.dropped + self.channel.index_after(seq)
+        if self._hub.link_gaps and seq <= self._hub.link_gap_seq:
+            self._link_gaps = self._hub.link_gaps - 1
+
+    def restart(self, reason: Literal["restart", "resume", "slow"]) -> None:
+        """Nothing that this client knows can be relied on: a reset, then all last values."""
+        self._gap = Gap(self.frame_id, None, [], reset=True, reason=reason)
+        self.begin_snapshot()
+
+    def fall_back(self, seq: int, reason: Literal["resume", "slow"]) -> None:
+        """Too far behind: a gap, then the last values that are newer than a seq."""
+        if seq < self._hub.last.horizon:
+            self.restart(reason)
+            return
+        behind = self.channel.end - self._ordinal
+        was_cut_off = self._link_gaps != self._hub.link_gaps
+        self._take_snapshot(after=seq, tombstones=True)
+        self._fell_back = not self._conflate
+        if self._conflate:
+            return  # to skip what was overtaken is what it asked for
+        topics = list(self._snapshot) if len(self._snapshot) <= MAX_GAP_TOPICS else []
+        is_counted = reason == "slow" and not was_cut_off
+        missed = behind - len(self._snapshot) if is_counted else None
+        self._gap = Gap(self.frame_id, missed, topics, reset=False, reason=reason)
+
+    def _take_snapshot(self, *, after: int, tombstones: bool) -> None:
+        self._snapshot, self._snapshot_seq = self._hub.snapshot(
+            self.channel, after, tombstones=tombstones
+        )
+        self._snapshot_at = 0
+        self._overtaken = []
+        self._ordinal = self.channel.end
+        self._link_gaps = self._hub.link_gaps
+
+    # --- what it gets
+
+    def pull(self) -> Gap | str | bytes | None:
+        """The next thing to send: a gap, a frame, or None when there is nothing new."""
+        if self._gap is not None:
+            gap, self._gap = self._gap, None
+            return gap
+        if self._snapshot:
+            frame = self._pull_snapshot()
+            if frame is not None:
+                return frame
+            if self._gap is not None:
+                return self.pull()
+        channel = self.channel
+        if self._ordinal < channel.dropped:
+            self.fall_back(self.seq, "slow")
+            return self.pull()
+        stop = channel.end
+        if self._link_gaps != self._hub.link_gaps:
+            stop = channel.dropped + channel.index_after(self._hub.link_gap_seq)
+            if self._ordinal >= stop:
+                self._link_gaps = self._hub.link_gaps
+                return Gap(self.frame_id, None, [], reset=False, reason="link")
+        return self._pull_entries(stop) if self._ordinal < stop else None
+
+    def _pull_snapshot(self) -> str | bytes | None:
+        part: list[Entry] = []
+        size = 0
+        while self._snapshot_at < len(self._snapshot):
+            topic = self._snapshot[self._snapshot_at]
+            entry = self._hub.last.get(topic)
+            if entry is None or entry.seq > self._snapshot_seq:
+                if self._fell_back:
+                    self._overtaken.append(topic)
+            else:
+                size += len(entry.body)
+                if part and size > MAX_FRAME_BYTES:
+                    return self._render(part, True)
+                part.append(entry)
+                self.seq = entry.seq
+            self._snapshot_at += 1
+        self._end_snapshot()
+        return self._render(part, True) if part else None
+
+    def _end_snapshot(self) -> None:
+        if self._overtaken:
+            topics = self._overtaken if len(self._overtaken) <= MAX_GAP_TOPICS else []
+            self._gap = Gap(self.frame_id, len(self._overtaken), topics, reset=False, reason="slow")
+        self.seq = self._snapshot_seq
+        self._snapshot, self._overtaken, self._fell_back = (), [], False
+
+    def _pull_entries(self, stop: int) -> str | bytes:
+        channel = self.channel
+        place = (self._ordinal, stop, self._render, self._conflate)
+        found = channel.shared.get(place)
+        if found is None:
+            entries = channel.entries[self._ordinal - channel.dropped : stop - channel.dropped]
+            if self._conflate:
+                entries = _newest(entries)
+            count = _fitting(entries)
+            frame = self._render(entries[:count], False)
+            end = stop
+            if count < len(entries):
+                end = channel.dropped + channel.index_after(entries[count - 1].seq)
+            channel.share(place, frame, end)
+        else:
+            frame, end = found
+        self._ordinal = end
+        self.seq = channel.entries[end - channel.dropped - 1].seq
+        return frame
+
+
+def _newest(entries: Sequence[Entry]) -> list[Entry]:
+    """The newest entry of each topic, in order."""
+    found: dict[str, Entry] = {}
+    for entry in reversed(entries):
+        found.setdefault(entry.topic, entry)
+    return list(reversed(found.values()))
+
+
+def _fitting(entries: Sequence[Entry]) -> int:
+    """How many go into one frame: at least one."""
+    size = 0
+    for count, entry in enumerate(entries):
+        size += len(entry.body) + 1
+        if size > MAX_FRAME_BYTES and count:
+            return count
+    return len(entries)

@@ -1,0 +1,23 @@
+"""What can go wrong in `webui`, by whose fault it is.
+
+WebError
+└── RefusedError     a frame or a request that we don't do; its code and message go to whoever asked
+"""
+
+
+class WebError(Exception):
+    """Anything that this package reports; each message is a sentence for a person."""
+
+
+class RefusedError(WebError):
+    """What a client asked for and doesn't get: `code` is for programs, the text for people.
+
+    Codes: bad_frame, unknown_op, bad_filter, bad_topic, too_large, too_many, forbidden,
+    rate_limited, unavailable; over HTTP also bad_request.
+    """
+
+    def __init__(self, code: str, message: str, frame_id: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.frame_id = frame_id

@@ -1,0 +1,282 @@
+"""The hub: one log of encoded messages, and any number of cursors into it.
+
+Every message gets a sequence number and stands once in the log. A channel (a distinct set of
+filters in use) holds references to the entries that its filters match. A subscription is a
+`Cursor`: a place in its channel. To deliver is to join what lies behind the cursor, and cursors
+at the same place get the very same frame. So no session has a queue, and one that doesn't read
+costs nothing: it falls behind, at last off the log, and then gets a gap and the last values.
+
+Last values stand in the order of the seq that set them, cleared topics among them as tombstones.
+That makes snapshot, conflation and resume one operation: send what is newer than the cursor.
+
+Pure: no I/O, clock, thread or task. The time comes in with the messages.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from broker.link import Message
+from broker.topics import FilterTrie
+from webui.channel import Channel
+from webui.cursor import Cursor
+from webui.errors import RefusedError
+from webui.last_value import LastValues
+from webui.wire import Entry, Mode, Render, encode_message, payload_equals
+
+_SWEEP_MESSAGES = 4096
+_SWEEP_BYTES = 8 * 1024 * 1024
+"""How much leaves the log before the channels let go of it too: memory against a scan of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubLimits:
+    """Every bound of the hub. Beyond each the oldest goes; last values keep new topics out."""
+
+    log_messages: int = 65_536
+    log_bytes: int = 64 * 1024 * 1024
+    channel_references: int = 1_000_000
+    last_topics: int = 100_000
+    last_bytes: int = 64 * 1024 * 1024
+    tombstones: int = 10_000
+    routed_topics: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """Where messages of one topic go: found once, then remembered while no channel changes."""
+
+    channels: tuple[Channel, ...]
+    is_kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """How a subscription begins: its cursor, and what the client is told first."""
+
+    cursor: Cursor
+    seq: int
+    recovered: bool | None
+    truncated: bool
+
+
+class Hub:
+    """The one state that all browsers see. `epoch` names this run: seqs mean nothing in another.
+
+    `keeps(topic)` says whether a topic has a last value at all; commands and receipts don't.
+    """
+
+    def __init__(
+        self, epoch: str, keeps: Callable[[str], bool], limits: HubLimits | None = None
+    ) -> None:
+        self.epoch = epoch
+        self.seq = 0
+        self.link_gaps = 0
+        self.link_gap_seq = 0
+        self._keeps = keeps
+        self._limits = limits or HubLimits()
+        self.last = LastValues(
+            topics=self._limits.last_topics,
+            size=self._limits.last_bytes,
+            tombstones=self._limits.tombstones,
+        )
+        self._log: deque[Entry] = deque()
+        self._log_bytes = 0
+        self._evicted_messages = 0
+        self._evicted_bytes = 0
+        self._channels: dict[tuple[str, ...], Channel] = {}
+        self._trie: FilterTrie[Channel] = FilterTrie()
+        self._routes: dict[str, _Route] = {}
+        self._dirty: set[Channel] = set()
+        self._unconfirmed: set[str] | None = None
+
+    # --- messages come in
+
+    def publish(self, messages: Iterable[Message], time_ms: int) -> None:
+        """Take messages over, in their order; then `take_dirty` tells who has news."""
+        for message in messages:
+            topic = message.topic
+            if self._unconfirmed is not None and message.retain and self._is_known(message):
+                continue
+            route = self._routes.get(topic) or self._find_route(topic)
+            seq = self.seq = self.seq + 1
+            gone = not message.payload and route.is_kept
+            entry = encode_message(message, time_ms=time_ms, seq=seq, gone=gone)
+            self._log.append(entry)
+            self._log_bytes += len(entry.body)
+            if route.is_kept:
+                self.last.put(entry)
+            for channel in route.channels:
+                channel.append(entry)
+                self._dirty.add(channel)
+        if len(self._log) > self._limits.log_messages or self._log_bytes > self._limits.log_bytes:
+            self._evict()
+
+    def take_dirty(self) -> set[Channel]:
+        """The channels with news since the last call."""
+        dirty, self._dirty = self._dirty, set()
+        return dirty
+
+    # --- the link to the broker was away
+
+    def begin_resync(self) -> None:
+        """The link is back: every subscription gets a gap, and the retained are replayed."""
+        self.link_gaps += 1
+        self.link_gap_seq = self.seq
+        self._dirty.update(self._channels.values())
+        self._unconfirmed = self.last.retained()
+
+    def end_resync(self, time_ms: int) -> None:
+        """The replay is over: retained last values that were not in it are gone from the broker."""
+        unconfirmed, self._unconfirmed = self._unconfirmed or set(), None
+        self.publish((Message(topic, b"", retain=True) for topic in sorted(unconfirmed)), time_ms)
+
+    def _is_known(self, replayed: Message) -> bool:
+        assert self._unconfirmed is not None
+        self._unconfirmed.discard(replayed.topic)
+        entry = self.last.get(replayed.topic)
+        return entry is not None and not entry.gone and payload_equals(entry, replayed.payload)
+
+    # --- subscriptions
+
+    def subscribe(
+        self,
+        filters: tuple[str, ...],
+        *,
+        render: Render,
+        wake: Callable[[], None],
+        frame_id: int = 0,
+        mode: Mode = "all",
+        since: str | None = None,
+    ) -> Welcome:
+        """Begin a subscription to checked, sorted filters; `wake` is called when there is news.
+
+        Without `since` the last values come first; with "now" nothing does; with
+        `<epoch>-<seq>` what is newer than that, or a gap and the last values. Raises
+        RefusedError for any other `since`.
+        """
+        place = self._parse_since(since, frame_id)
+        channel = self._channel(filters)
+        cursor = Cursor(
+            self, channel, frame_id=frame_id, conflate=mode == "latest", render=render, wake=wake
+        )
+        recovered = None
+        if since is None:
+            cursor.begin_snapshot()
+        elif since != "now":
+            recovered = place is not None and self._reaches_back(channel, place)
+            if place is None:
+                cursor.restart("restart")
+            elif recovered:
+                cursor.resume(place)
+            else:
+                cursor.fall_back(place, "resume")
+        channel.cursors.add(cursor)
+        return Welcome(cursor, self.seq, recovered, self.last.refused > 0)
+
+    def unsubscribe(self, cursor: Cursor) -> None:
+        """End a subscription; a channel that nobody uses any more goes with it."""
+        channel = cursor.channel
+        channel.cursors.discard(cursor)
+        if not channel.cursors and self._channels.pop(channel.filters, None) is not None:
+            self._dirty.discard(channel)
+            for topic_filter in channel.filters:
+                self._trie.discard(topic_filter, channel)
+            self._routes.clear()
+
+    def snapshot(
+        self, channel: Channel, after: int, *, tombstones: bool
+    ) -> tuple[tuple[str, ...], int]:
+        """The topics whose last values are newer than a seq, ascending by seq, and the newest seq.
+
+        Newcomers at the same moment share the result.
+        """
+        key = ("snapshot", after, tombstones, self.seq)
+        found = channel.snapshots.get(key)
+        if found is None:
+            topics = tuple(
+                entry.topic
+                for entry in self.last.after(after, tombstones=tombstones)
+                if channel.matches(entry.topic)
+            )
+            channel.snapshots.clear()
+            found = channel.snapshots[key] = (topics, self.seq)
+        return found
+
+    def _parse_since(self, since: str | None, frame_id: int) -> int | None:
+        """The seq to resume from; None where there is none of this epoch."""
+        if since is None or since == "now":
+            return None
+        epoch, dash, digits = since.partition("-")
+        if not (dash and epoch and digits.isascii() and digits.isdigit() and len(digits) <= 16):
+            raise RefusedError(
+                "bad_frame", 'since must be "now" or <epoch>-<seq>, as in k3v9-1201', frame_id
+            )
+        seq = int(digits)
+        return seq if epoch == self.epoch and seq <= self.seq else None
+
+    def _channel(self, filters: tuple[str, ...]) -> Channel:
+        channel = self._channels.get(filters)
+        if channel is None:
+            channel = self._channels[filters] = Channel(filters, since=self.seq)
+            for topic_filter in filters:
+                self._trie.add(topic_filter, channel)
+            self._routes.clear()
+            share = self._share()
+            for each in self._channels.values():
+                each.limit = share
+                each.trim()
+        return channel
+
+    def _reaches_back(self, channel: Channel, seq: int) -> bool:
+        """Whether the channel holds all since a seq; it is filled from the log if need be."""
+        if seq >= channel.since:
+            return True
+        floor = self._log[0].seq - 1 if self._log else self.seq
+        if seq < floor:
+            return False
+        verdicts: dict[str, bool] = {}
+        older: list[Entry] = []
+        for entry in self._log:
+            if entry.seq > channel.since:
+                break
+            verdict = verdicts.get(entry.topic)
+            if verdict is None:
+                verdict = verdicts[entry.topic] = channel.matches(entry.topic)
+            if verdict:
+                older.append(entry)
+        if len(older) + len(channel.entries) > channel.limit:
+            return False
+        channel.prepend(older, since=floor)
+        return True
+
+    # --- bounds
+
+    def _share(self) -> int:
+        return min(
+            self._limits.log_messages,
+            max(1, self._limits.channel_references // max(1, len(self._channels))),
+        )
+
+    def _find_route(self, topic: str) -> _Route:
+        if len(self._routes) >= self._limits.routed_topics:
+            self._routes.clear()
+        route = _Route(tuple(self._trie.match(topic)), self._keeps(topic))
+        self._routes[topic] = route
+        return route
+
+    def _evict(self) -> None:
+        while len(self._log) > self._limits.log_messages or (
+            self._log_bytes > self._limits.log_bytes and len(self._log) > 1
+        ):
+            size = len(self._log.popleft().body)
+            self._log_bytes -= size
+            self._evicted_bytes += size
+            self._evicted_messages += 1
+        if self._evicted_messages >= _SWEEP_MESSAGES or self._evicted_bytes >= _SWEEP_BYTES:
+            self._evicted_messages = self._evicted_bytes = 0
+            floor = self._log[0].seq - 1
+            for channel in self._channels.values():
+                channel.forget(floor)

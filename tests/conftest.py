@@ -1,5 +1,8 @@
 """Fixtures that every folder of tests shares."""
 
+import os
+from collections.abc import Generator
+
 import pytest
 
 
@@ -7,3 +10,25 @@ import pytest
 def anyio_backend() -> str:
     """Async tests run on asyncio, as the program does."""
     return "asyncio"
+
+
+def fail_where_nothing_may_be_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """In CI every program that the tests use is installed, so a skip is a fault of `.ci/run`."""
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"Nothing may be skipped in CI. {reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    fail_where_nothing_may_be_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    fail_where_nothing_may_be_skipped(report)
+    return report

@@ -19,12 +19,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from broker.link import Message
-from broker.topics import FilterTrie
+from broker.topics import FilterTrie, matcher
 from webui.channel import Channel
 from webui.cursor import Cursor
 from webui.errors import RefusedError
 from webui.last_value import LastValues
-from webui.wire import Entry, Mode, Render, encode_message, payload_equals
+from webui.wire import Entry, Mode, Render, encode_message, payload_of
 
 _SWEEP_MESSAGES = 4096
 _SWEEP_BYTES = 8 * 1024 * 1024
@@ -119,6 +119,20 @@ class Hub:
         dirty, self._dirty = self._dirty, set()
         return dirty
 
+    # --- one look, without a subscription
+
+    def last_values(self, topic_filter: str, *, after: int = 0) -> list[Entry]:
+        """The last values that a valid filter matches and that are newer than a seq, ascending."""
+        is_match = matcher((topic_filter,))
+        return [
+            entry for entry in self.last.after(after, tombstones=False) if is_match(entry.topic)
+        ]
+
+    def last_payload(self, topic: str) -> bytes | None:
+        """The last value of one topic."""
+        entry = self.last.get(topic)
+        return None if entry is None or entry.gone else payload_of(entry)
+
     # --- the link to the broker was away
 
     def begin_resync(self) -> None:
@@ -137,7 +151,7 @@ class Hub:
         assert self._unconfirmed is not None
         self._unconfirmed.discard(replayed.topic)
         entry = self.last.get(replayed.topic)
-        return entry is not None and not entry.gone and payload_equals(entry, replayed.payload)
+        return entry is not None and not entry.gone and payload_of(entry) == replayed.payload
 
     # --- subscriptions
 

@@ -163,10 +163,10 @@ def encode_message(message: Message, *, time_ms: int, seq: int, gone: bool) -> E
     return Entry(seq, message.topic, body, retain, gone)
 
 
-def payload_equals(entry: Entry, payload: bytes) -> bool:
-    """Whether an encoded message carries these payload bytes."""
+def payload_of(entry: Entry) -> bytes:
+    """The payload that an encoded message carries."""
     message = _decode_message(entry.body)
-    return (message.payload, message.base64) == _text(payload)
+    return base64.b64decode(message.payload) if message.base64 else message.payload.encode()
 
 
 def body_of(entry: Entry, is_last: bool) -> bytes:

@@ -1,0 +1,86 @@
+"""The bridge: the web's own MQTT client, which fills the hub."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+
+from broker.errors import LinkError
+from broker.link import Link, Message, QoS, Subscription
+from broker.topics import matches
+from webui.hub import Hub
+from webui.pacer import Pacer
+
+log = logging.getLogger(__name__)
+
+SYS_FILTER = "$SYS/#"
+
+
+def subscriptions(web_topics: Sequence[str], sentinel_topic: str) -> tuple[Subscription, ...]:
+    """What the bridge asks the broker for.
+
+    QoS 0: a broker drops QoS 1 for a client that is behind by a fixed count of messages, but
+    lets QoS 0 wait in the connection.
+    """
+    filters = dict.fromkeys((*web_topics, SYS_FILTER))
+    if not any(matches(topic_filter, sentinel_topic) for topic_filter in filters):
+        filters[sentinel_topic] = None
+    return tuple(Subscription(topic_filter) for topic_filter in filters)
+
+
+class Bridge:
+    """Told by its link what happens; hands every burst to the hub as a whole.
+
+    After the link was away, brokers replay all retained messages and only then deliver what was
+    published behind the SUBSCRIBE. So a sentinel of our own, published right after it, marks
+    the end of the replay: what the broker no longer holds is then known to be gone.
+    """
+
+    def __init__(self, hub: Hub, pacer: Pacer, base_topic: str, node: str) -> None:
+        self.sentinel_topic = f"{base_topic}/bridge/web/{node}/sync"
+        self._hub = hub
+        self._pacer = pacer
+        self._link: Link | None = None
+        self._token = b""
+        self._was_up = False
+        self._reason = "not connected to the broker yet"
+
+    def attach(self, link: Link) -> None:
+        """Give it the link that it publishes its sentinel over."""
+        self._link = link
+
+    def why_not_ready(self) -> str:
+        """Why what browsers see may be out of date; empty when it is not."""
+        return self._reason
+
+    def link_up(self) -> None:
+        self._reason = "reading the retained messages of the broker"
+        if self._was_up:
+            self._hub.begin_resync()
+            self._pacer.news()
+        self._was_up = True
+        self._token = secrets.token_hex(8).encode()
+        assert self._link is not None
+        try:
+            self._link.publish(Message(self.sentinel_topic, self._token, QoS.AT_LEAST_ONCE))
+        except LinkError as error:  # the next link_up tries again
+            log.warning("The replay of retained messages can't be marked: %s", error)
+
+    def link_down(self, _reason: str) -> None:
+        self._reason = "the broker is away"
+
+    def receive(self, messages: Sequence[Message]) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        sentinel = self.sentinel_topic
+        start = 0
+        for place, message in enumerate(messages):
+            if message.topic == sentinel:
+                self._hub.publish(messages[start:place], now_ms)
+                start = place + 1
+                if message.payload == self._token:
+                    self._hub.end_resync(now_ms)
+                    self._reason = ""
+        self._hub.publish(messages[start:] if start else messages, now_ms)
+        self._pacer.news()

@@ -1,0 +1,44 @@
+"""Errors over HTTP: `{"error":{"code","message"}}` with the status that fits the code."""
+
+from __future__ import annotations
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from webui.errors import RefusedError
+from webui.wire import encode_json
+
+_STATUS = {
+    "bad_request": 400,
+    "bad_frame": 400,
+    "bad_filter": 400,
+    "bad_topic": 400,
+    "too_many": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "too_large": 413,
+    "rate_limited": 429,
+    "unavailable": 503,
+}
+
+
+def refused(refusal: RefusedError) -> Response:
+    """The response that tells a client why not."""
+    body = encode_json({"error": {"code": refusal.code, "message": refusal.message}})
+    return Response(body, _STATUS[refusal.code], media_type="application/json")
+
+
+async def on_refused(_request: Request, error: Exception) -> Response:
+    """Starlette's handler for our own refusals."""
+    assert isinstance(error, RefusedError)
+    return refused(error)
+
+
+async def on_http_exception(_request: Request, error: Exception) -> Response:
+    """Starlette's handler for its own: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "not_allowed"}.get(error.status_code, "bad_request")
+    body = encode_json({"error": {"code": code, "message": error.detail}})
+    headers = dict(error.headers or {})
+    return Response(body, error.status_code, headers, media_type="application/json")

@@ -1,0 +1,36 @@
+"""The page itself: what the package build made of `webui/ui`, served as files."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+_NOT_BUILT = (
+    "The page is not built. In a checkout, `make run` builds it; an installed package has it.\n"
+    "The API works all the same: try /api/topics and /api/events?filter=%23\n"
+)
+
+
+class PageFiles(StaticFiles):
+    """Files whose names hold their hash may be kept for ever; the page itself is asked for anew."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        is_hashed = path.startswith("assets/")
+        response.headers["cache-control"] = (
+            "public, max-age=31536000, immutable" if is_hashed else "no-cache"
+        )
+        return response
+
+
+def page_route() -> Mount | Route:
+    """The route that serves the page at `/`, or one that says that it isn't built."""
+    folder = Path(str(files("webui"))) / "static"
+    if (folder / "index.html").is_file():
+        return Mount("/", PageFiles(directory=folder, html=True))
+    return Route("/", lambda _request: PlainTextResponse(_NOT_BUILT, 503))

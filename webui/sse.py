@@ -1,0 +1,126 @@
+"""`/api/events`: the same messages as Server-Sent Events, for `curl -N` and EventSource."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from webui.auth import identity_of
+from webui.errors import RefusedError
+from webui.http_error import refused
+from webui.state import WebState
+from webui.subscription import Subscription
+from webui.wire import Gap, Mode, RateHz, check_filters, encode_json, events_of_messages
+
+HEARTBEAT_S = 20.0
+"""How often a quiet stream shows that it lives: proxies give up after 60 s."""
+
+RETRY_MS = 3000
+"""How long an EventSource waits before it comes back."""
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class EventQuery(msgspec.Struct, frozen=True):
+    """The query of `/api/events`, besides its filters."""
+
+    mode: Mode = "all"
+    max_rate_hz: RateHz | None = None
+    last_event_id: str | None = None
+
+
+class EventStream:
+    """One stream, as an ASGI application; it ends when the peer goes or the server stops."""
+
+    def __init__(self, state: WebState, filters: tuple[str, ...], query: EventQuery) -> None:
+        self._state = state
+        self._filters = filters
+        self._query = query
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._state.counted() as is_admitted:
+            if not is_admitted:
+                too_many = RefusedError("unavailable", "too many sessions: try again later")
+                await refused(too_many)(scope, receive, send)
+                return
+            due = asyncio.Event()
+            try:
+                subscription = self._subscribe(due)
+            except RefusedError as refusal:
+                await refused(refusal)(scope, receive, send)
+                return
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    delivering = tasks.create_task(_deliver(subscription, due, send))
+                    stopping = tasks.create_task(self._state.stopping.wait())
+                    gone = tasks.create_task(_wait_until_gone(receive))
+                    tasks_left = {delivering, stopping, gone}
+                    await asyncio.wait(tasks_left, return_when=asyncio.FIRST_COMPLETED)
+                    for task in tasks_left:
+                        task.cancel()
+            finally:
+                subscription.close()
+            if not gone.done() or gone.cancelled():
+                await send({"type": "http.response.body", "body": b""})
+
+    def _subscribe(self, due: asyncio.Event) -> Subscription:
+        hub = self._state.hub
+        return Subscription(
+            hub,
+            self._filters,
+            render=events_of_messages(hub.epoch),
+            due=due,
+            mode=self._query.mode,
+            max_rate_hz=self._query.max_rate_hz,
+            since=self._query.last_event_id,
+        )
+
+
+async def events_endpoint(request: Request) -> EventStream:
+    """Check what a stream asks for; raises RefusedError before anything is sent."""
+    filters = check_filters(request.query_params.getlist("filter"))
+    identity = identity_of(request.scope)
+    for topic_filter in filters:
+        if not identity.may_subscribe(topic_filter):
+            raise RefusedError("forbidden", f"may not subscribe to {topic_filter}")
+    values = {key: value for key, value in request.query_params.items() if key != "filter"}
+    if "last-event-id" in request.headers:
+        values["last_event_id"] = request.headers["last-event-id"]
+    try:
+        query = msgspec.convert(values, EventQuery, strict=False)
+    except msgspec.ValidationError as error:
+        raise RefusedError("bad_request", f"the query can't be used: {error}") from None
+    return EventStream(request.app.state.web, filters, query)
+
+
+async def _deliver(subscription: Subscription, due: asyncio.Event, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+    await _write(send, b":\nretry: %d\n\n" % RETRY_MS)
+    while True:
+        try:
+            await asyncio.wait_for(due.wait(), HEARTBEAT_S)
+        except TimeoutError:
+            await _write(send, b":\n\n")
+            continue
+        due.clear()
+        while (frame := subscription.pull()) is not None:
+            if isinstance(frame, Gap):
+                frame = b"event: gap\ndata: %b\n\n" % encode_json(frame)
+            assert isinstance(frame, bytes)
+            await _write(send, frame)
+
+
+async def _write(send: Send, body: bytes) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+async def _wait_until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,80 @@
+"""A subscription: a cursor into the hub, and when it is due to be flushed."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from webui.hub import Hub
+from webui.wire import Gap, Mode, Render
+
+
+def next_tick(now: float, rate_hz: float) -> float:
+    """The next moment on the time grid of a rate; all who share the rate share the grid."""
+    return (math.floor(now * rate_hz) + 1) / rate_hz
+
+
+class Subscription:
+    """One set of filters that a session watches; sets the session's event when it is due.
+
+    Without a rate it is due as soon as there is news. With one it is due at most that often,
+    and gets the newest value of each topic: a rate implies the mode `latest`.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        filters: tuple[str, ...],
+        *,
+        render: Render,
+        due: asyncio.Event,
+        frame_id: int = 0,
+        mode: Mode = "all",
+        max_rate_hz: float | None = None,
+        since: str | None = None,
+    ) -> None:
+        self._hub = hub
+        self._due = due
+        self._rate_hz = max_rate_hz
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_due = True
+        self._is_closed = False
+        self.welcome = hub.subscribe(
+            filters,
+            render=render,
+            wake=self._wake,
+            frame_id=frame_id,
+            mode="all" if max_rate_hz is None and mode == "all" else "latest",
+            since=since,
+        )
+        due.set()
+
+    def pull(self) -> Gap | str | bytes | None:
+        """What to send next, or None until it is due again."""
+        if not self._is_due or self._is_closed:
+            return None
+        frame = self.welcome.cursor.pull()
+        if frame is None:
+            self._is_due = False
+        return frame
+
+    def close(self) -> None:
+        """Stop watching; allowed twice."""
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._hub.unsubscribe(self.welcome.cursor)
+
+    def _wake(self) -> None:
+        if self._rate_hz is None:
+            self._fire()
+        elif self._timer is None:
+            tick = next_tick(self._loop.time(), self._rate_hz)
+            self._timer = self._loop.call_at(tick, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        self._is_due = True
+        self._due.set()

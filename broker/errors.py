@@ -4,6 +4,9 @@ BrokerError
 ├── TopicError          a topic name or filter breaks the rules of MQTT 4.7 (also a ValueError)
 ├── ListenError         an address can't be listened on: taken, or not ours
 ├── EngineError         the chosen engine can't do what the config asks of it
+├── AccessError         the users file is wrong, or there is none where one is needed
+├── TooManyAttemptsError    too many wrong passwords from there: try later
+├── PasswordsBusyError  too many passwords wait to be checked already: try later
 └── LinkError
     ├── LinkFullError   too much waits for the broker already: try later
     └── LinkAwayError   there is no broker right now, and this message is not one that waits
@@ -24,6 +27,22 @@ class ListenError(BrokerError):
 
 class EngineError(BrokerError):
     """The engine can't serve this config."""
+
+
+class AccessError(BrokerError):
+    """The users file can't be used; the message has one line for each thing that is wrong."""
+
+
+class TooManyAttemptsError(BrokerError):
+    """Wrong passwords came from this address; nothing more is checked for a while."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"too many wrong passwords from this address: wait {wait_s:.0f} s")
+        self.wait_s = wait_s
+
+
+class PasswordsBusyError(BrokerError):
+    """The queue of passwords to be checked is at its bound."""
 
 
 class LinkError(BrokerError):

@@ -165,4 +165,7 @@ def _filled_in(pattern: str, user: str | None, client_id: str | None) -> str | N
     wanted = [names[place] for place in _PLACE.findall(pattern)]
     if any(not name or _UNSAFE.search(name) for name in wanted):
         return None
-    return _PLACE.sub(lambda place: names[place[0]] or "", pattern)
+    filled = _PLACE.sub(lambda place: names[place[0]] or "", pattern)
+    if filled.startswith("$") and not pattern.startswith("$"):  # a client id of $SYS opens nothing
+        return None
+    return filled

@@ -1,0 +1,81 @@
+"""The broker that this program uses: `async with serving(config) as broker`.
+
+Whatever the engine, what comes out has the same members; engine `external` is a broker that
+starts and stops nothing. Also here, for the other packages: how to listen on a TCP port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from broker.config import BrokerConfig
+from broker.errors import EngineError, ListenError
+from broker.link import Endpoint
+from broker.listen import is_loopback, listen
+
+__all__ = ["ListenError", "ServedBroker", "check_engine", "is_loopback", "listen", "serving"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedBroker:
+    """A broker that can be connected to now."""
+
+    name: str
+    """For people: `amqtt 0.12.1`, `external`."""
+
+    endpoint: Endpoint
+    """Where our own links connect, with the port that was really taken."""
+
+    addresses: list[str]
+    """The urls at which everybody else reaches it."""
+
+
+@asynccontextmanager
+async def serving(
+    config: BrokerConfig, *, has_users: bool = False, origins: Collection[str] = ()
+) -> AsyncIterator[ServedBroker]:
+    """Run the engine that the config names.
+
+    `has_users` says that a users file with rules is in force; `origins` are the sites beside our
+    own whose pages may use a ws:// listener. Raises EngineError and ListenError.
+    """
+    check_engine(config, has_users=has_users)
+    if config.engine == "external":
+        endpoint = config.endpoint()
+        yield ServedBroker("external", endpoint, [endpoint.url])
+        return
+    from amqtt import __version__
+
+    from broker.amqtt_engine import running
+
+    async with running(config.listeners, origins) as urls:
+        # It refuses MQTT 5: asking for it first would cost every link a try at every connect.
+        yield ServedBroker(f"amqtt {__version__}", Endpoint(urls[0], version="3.1.1"), urls)
+
+
+def check_engine(config: BrokerConfig, *, has_users: bool = False) -> None:
+    """Raise EngineError, with all the reasons, if the engine can't do what the config asks."""
+    if config.engine == "external":
+        return
+    reasons = [
+        f"broker.listeners has {url}"
+        for url in config.listeners
+        if urlsplit(url).scheme not in ("mqtt", "ws")
+        or not is_loopback(urlsplit(url).hostname or "")
+    ]
+    if config.tls is not None:
+        reasons.append("broker.tls is set")
+    if not config.anonymous:
+        reasons.append("broker.anonymous is false")
+    if has_users:
+        reasons.append("there are users with rules")
+    if reasons:
+        raise EngineError(
+            f"engine amqtt can't serve this config: {'; '.join(reasons)}. It enforces no access"
+            " rules and no keep-alive and we give it no TLS, so it serves this machine alone,"
+            " everybody on it alike: listen on mqtt:// or ws:// at 127.0.0.1 without users, or set"
+            " broker.engine: external and broker.url to use a broker that can."
+        )

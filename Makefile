@@ -64,8 +64,8 @@ clean:
 # Set-up. A stamp is touched when its step is done; while a step runs there is .venv/.unfinished, and
 # whoever finds it, or a .venv whose Python is gone or that was moved here, starts with an empty one.
 
-ifneq ($(shell test ! -e $(VENV)/.unfinished && grep -qsF "$(CURDIR)/$(VENV)" $(BIN)/activate && \
-  $(BIN)/python -c 'import pip' 2>&1 && echo works),works)
+ifneq ($(shell (test ! -e $(VENV)/.unfinished && grep -qF "$(CURDIR)/$(VENV)" $(BIN)/activate && \
+  $(BIN)/python -c 'import pip' && echo works) 2>/dev/null),works)
 $(VENV)/pyvenv.cfg: anew
 endif
 

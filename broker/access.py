@@ -12,6 +12,7 @@ from broker.attempts import Attempts, source_of
 from broker.errors import AccessError, TooManyAttemptsError
 from broker.password import CheckQueue, PasswordCheck
 from broker.policy import ADMIN_GROUP, ANONYMOUS, OPEN, Action, Decision, Policy, Rule, User
+from broker.site import host_refusal, is_host, origin_refusal
 from broker.users_file import Accounts, Stamp, create_with_admin, parse_users, read_users, stamp_of
 
 __all__ = [
@@ -30,7 +31,10 @@ __all__ = [
     "UsersFile",
     "create_with_admin",
     "door",
+    "host_refusal",
+    "is_host",
     "open_users",
+    "origin_refusal",
     "parse_users",
 ]
 

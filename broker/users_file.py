@@ -29,7 +29,7 @@ MAX_NODES = 100_000
 MAX_DEPTH = 8
 
 FIRST_FILE = """\
-# Who may do what; see `fieldgate user` and `fieldgate policy`. The first rule that matches decides.
+# Who may do what: the first rule that matches decides, what none matches is denied.
 users:
   admin: {{password: "{password_hash}", groups: [{group}]}}
 rules:
@@ -267,10 +267,8 @@ class _Lines:
             text = str(fault["ctx"]["error"])
         elif kind == "extra_forbidden":
             text = "is no key of the users file here"
-        elif kind == "missing":
-            text = "is missing"
         else:
-            text = f"is wrong: {fault['msg']}"
+            text = _SAYINGS.get(kind) or f"is wrong: {fault['msg']}"
         return str(self._fault(self._lines[known], place, text))
 
     def _mapping(self, node: MappingNode, place: _Place) -> dict[str, Any]:
@@ -299,4 +297,14 @@ class _Lines:
         return AccessError(f"{self._where}:{line}: {name.lstrip('.') or 'the file'} {text}")
 
 
+_SAYINGS = {
+    "missing": "is missing",
+    "dict_type": "must be a mapping, as in {key: value}",
+    "model_type": "must be a mapping, as in {key: value}",
+    "list_type": "must be a list, as in [a, b]",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+    "too_long": "has too many entries",
+}
 _SCALARS = {"str", "int", "float", "bool", "null", "timestamp"}

@@ -38,7 +38,7 @@ def check_origin(origin: str) -> str:
     problem = ValueError("must be an origin, as in https://fieldgate.example or http://nas:8088")
     try:
         parts = urlsplit(origin)
-        whole = f"{parts.scheme}://{parts.netloc}"
+        whole = f"{parts.scheme}://{parts.netloc.lower()}"
         if parts.port == 0:
             raise problem
     except ValueError:

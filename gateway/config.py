@@ -19,10 +19,8 @@ from gateway.address import (
     check_origin,
     split_address,
 )
-from gateway.decoders.csv import CsvConfig
-from gateway.decoders.json import JsonConfig
-from gateway.decoders.key_value import KeyValueConfig
-from gateway.decoders.regex import RegexConfig
+from gateway.decoders import DecoderConfig
+from gateway.point import MAX_SLUG_CHARACTERS, RESERVED_POINTS
 from gateway.readers.host import HostConfig
 from gateway.readers.replay import ReplayConfig
 from gateway.readers.serial_port import SerialConfig
@@ -32,15 +30,8 @@ ReaderConfig = Annotated[
     HostConfig | SerialConfig | ReplayConfig,
     Field(discriminator="type"),
 ]
-DecoderConfig = Annotated[
-    JsonConfig | KeyValueConfig | CsvConfig | RegexConfig,
-    Field(discriminator="type"),
-]
 
 RESERVED_DEVICES = frozenset({"bridge"})
-RESERVED_POINTS = frozenset(
-    {"availability", "set", "get", "result", "backlog", "time", "stale", "transaction"}
-)
 MAX_DEVICES = 256
 MAX_POINTS = 256
 
@@ -55,7 +46,7 @@ def _listed(names: frozenset[str]) -> str:
     return ", ".join(sorted(names))
 
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=MAX_SLUG_CHARACTERS)]
 DeviceName = Annotated[Slug, AfterValidator(lambda name: _not_reserved(name, RESERVED_DEVICES))]
 PointName = Annotated[Slug, AfterValidator(lambda name: _not_reserved(name, RESERVED_POINTS))]
 TopicFilter = Annotated[str, AfterValidator(check_filter)]
@@ -65,13 +56,19 @@ class PointConfig(Section):
     """One point: what its value means. All may be left out."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
-        default=None, description="What people read, as in 'Flow temperature'."
+        default=None,
+        description="What people read.",
+        examples=["Flow temperature"],
     )
     unit: Annotated[str, Field(max_length=32)] | None = Field(
-        default=None, description="The unit of the value, as in '°C'."
+        default=None,
+        description="The unit of the value.",
+        examples=["°C"],
     )
     device_class: Slug | None = Field(
-        default=None, description="Home Assistant's device class, as in temperature."
+        default=None,
+        description="Home Assistant's device class.",
+        examples=["temperature"],
     )
     state_class: Literal["measurement", "total", "total_increasing"] | None = Field(
         default=None, description="Home Assistant's state class."
@@ -130,15 +127,20 @@ class WebConfig(Section):
     """The one HTTP port: dashboard, WebSocket, events and API."""
 
     listen: Annotated[str, AfterValidator(check_address)] = Field(
-        default="127.0.0.1:8088", description="host:port to listen on; port 0 takes a free one."
+        default="127.0.0.1:8088",
+        description="host:port to listen on; port 0 takes a free one.",
+        examples=["127.0.0.1:8088"],
     )
     base_path: Annotated[str, AfterValidator(check_base_path)] = Field(
-        default="", description="The path it lives under behind a proxy, as in /fieldgate."
+        default="",
+        description="The path it lives under behind a proxy.",
+        examples=["/fieldgate"],
     )
     origins: list[Annotated[str, AfterValidator(check_origin)]] = Field(
         default=[],
         max_length=64,
-        description="Other sites whose pages may talk to it, as in https://panel.example.",
+        description="Other sites whose pages may talk to it.",
+        examples=[["https://panel.example"]],
     )
     trusted_proxies: list[Annotated[str, AfterValidator(check_network)]] = Field(
         default=[],

@@ -1,0 +1,5 @@
+"""`python -m gateway` is `fieldgate`."""
+
+from gateway.cli import main
+
+main()

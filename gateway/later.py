@@ -1,0 +1,40 @@
+"""What the documents promise and this version doesn't do yet: so that nobody looks for a typo."""
+
+from __future__ import annotations
+
+from gateway.problem import KeyPath
+
+PLANNED_KEYS = frozenset(
+    {
+        "broker.tls",
+        "devices.*.command_timeout_s",
+        "devices.*.points.*.write",
+        "history",
+        "home_assistant",
+        "web.tls",
+    }
+)
+
+PLANNED_VALUES = {
+    "broker.engine": {"native"},
+    "devices.*.reader.type": {"modbus", "command", "mqtt"},
+    "devices.*.decoder.type": {"struct"},
+}
+
+
+def is_planned_key(path: KeyPath) -> bool:
+    """Whether a key that is unknown today will be known."""
+    return _fits(path, PLANNED_KEYS)
+
+
+def is_planned_value(path: KeyPath, value: object) -> bool:
+    """Whether a value that is refused today will be taken."""
+    return any(_fits(path, {key}) for key, values in PLANNED_VALUES.items() if value in values)
+
+
+def _fits(path: KeyPath, patterns: frozenset[str] | set[str]) -> bool:
+    return any(
+        len(levels) == len(path)
+        and all(level in ("*", str(part)) for level, part in zip(levels, path, strict=True))
+        for levels in (pattern.split(".") for pattern in patterns)
+    )

@@ -1,0 +1,60 @@
+"""What every decoder is, and the reading of text and numbers that they share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Protocol
+
+from gateway.errors import DecodeError
+from gateway.measurement import Value
+
+
+class Decoder(Protocol):
+    """What makes values of a frame."""
+
+    def decode(self, frame: bytes) -> Mapping[str, Value]:
+        """The fields of one frame; raises DecodeError, which says what about it is wrong."""
+
+
+MAX_NUMBER_CHARACTERS = 64
+"""A longer run of digits is no measurement; it stays text, so nothing slow is ever parsed."""
+
+MAX_INTEGER_DIGITS = 18
+"""What fits 64 bits; a longer integer (a serial number) stays text, so that no digit is lost."""
+
+_INTEGER = re.compile(r"[+-]?0*[0-9]{1,18}", re.ASCII)
+_FLOAT = re.compile(
+    r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|nan|inf|infinity)",
+    re.ASCII | re.IGNORECASE,
+)
+_BOOLEANS = {"true": True, "false": False}
+
+
+def text_of(frame: bytes) -> str:
+    """The frame as UTF-8 text, or DecodeError."""
+    try:
+        return frame.decode()
+    except UnicodeDecodeError as error:
+        raise DecodeError(
+            f"is no UTF-8 text: byte 0x{frame[error.start]:02x} at place {error.start + 1};"
+            " are baudrate and parity right?"
+        ) from None
+
+
+def value_of(text: str) -> Value:
+    """What a piece of text stands for.
+
+    Decimal numbers (with a point), `nan` and `inf` become numbers, `true` and `false` booleans,
+    nothing becomes None; anything else stays the text that it is: `on`, `open`, `0x1F`, `1_000`,
+    `21,5`, an integer of more than 18 digits.
+    """
+    text = text.strip()
+    if not text:
+        return None
+    if len(text) <= MAX_NUMBER_CHARACTERS:
+        if _INTEGER.fullmatch(text):
+            return int(text)
+        if _FLOAT.fullmatch(text) and not text.lstrip("+-").isdigit():
+            return float(text)
+    return _BOOLEANS.get(text.lower(), text)

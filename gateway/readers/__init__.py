@@ -7,36 +7,77 @@ neither.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Annotated, assert_never
 
-from gateway.measurement import Measurement
+from pydantic import Field
 
-READ_TIMEOUT_S = 0.5
-"""How long one `read` may block with nothing to say: a stop is noticed this late at most."""
+from gateway.decoders import DecoderConfig
+from gateway.decoders import build as build_decoder
+from gateway.errors import ConfigError
+from gateway.framer import LineFramer
+from gateway.readers.decoded import Decoded
+from gateway.readers.host import HostConfig, HostReader
+from gateway.readers.reader import (
+    READ_TIMEOUT_S,
+    BytePort,
+    Clock,
+    Reader,
+    Rejecting,
+    wall_clock_ms,
+)
+from gateway.readers.replay import SHIPPED, ReplayConfig, ReplayPort
+from gateway.readers.serial_port import SerialConfig, SerialPort
+from gateway.readers.tcp_port import TcpPort
+
+__all__ = [
+    "READ_TIMEOUT_S",
+    "BytePort",
+    "Clock",
+    "Reader",
+    "ReaderConfig",
+    "Rejecting",
+    "build",
+    "wall_clock_ms",
+]
+
+ReaderConfig = Annotated[HostConfig | SerialConfig | ReplayConfig, Field(discriminator="type")]
 
 
-class Reader(Protocol):
-    """One way to one device. All three are called from the reader's own thread only."""
+def build(
+    config: HostConfig | SerialConfig | ReplayConfig,
+    decoder: DecoderConfig | None = None,
+    *,
+    clock: Clock = wall_clock_ms,
+) -> Reader:
+    """The reader that a config section asks for, not yet open.
 
-    def open(self) -> None:
-        """Take the hardware. Raises ReaderError, in a sentence, when that can't be done now."""
+    Raises ConfigError where a decoder is missing; paths in the config are taken as they are.
+    """
+    match config:
+        case HostConfig():
+            return HostReader(config.interval_s, clock=clock)
+        case SerialConfig():
+            port: BytePort = (
+                TcpPort(config.port) if config.port.startswith("socket://") else SerialPort(config)
+            )
+            return _decoded(config.port, port, LineFramer(), decoder, clock)
+        case ReplayConfig():
+            file = SHIPPED if config.file is None else Path(config.file)
+            return _decoded(
+                str(file),
+                ReplayPort(file, speed=config.speed, repeat=config.repeat),
+                LineFramer(joins_midway=False),
+                decoder,
+                clock,
+            )
+        case _:
+            assert_never(config)
 
-    def read(self) -> Sequence[Measurement]:
-        """What came, oldest first, within READ_TIMEOUT_S; nothing is fine.
 
-        Raises ReaderError when the hardware is gone, never for a frame that makes no sense.
-        """
-
-    def close(self) -> None:
-        """Let the hardware go; allowed at any time, also twice, and raises nothing."""
-
-
-class BytePort(Protocol):
-    """A reader's lower half, where the hardware speaks bytes. Same rules as Reader."""
-
-    def open(self) -> None: ...
-
-    def read(self) -> bytes: ...
-
-    def close(self) -> None: ...
+def _decoded(
+    name: str, port: BytePort, framer: LineFramer, decoder: DecoderConfig | None, clock: Clock
+) -> Decoded:
+    if decoder is None:
+        raise ConfigError(f"{name} speaks bytes: it needs a decoder, as in {{type: key_value}}")
+    return Decoded(name, port, framer, build_decoder(decoder), clock)

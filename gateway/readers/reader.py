@@ -1,0 +1,54 @@
+"""What every reader is: the protocols, and the clock that they share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from gateway.measurement import Measurement
+
+READ_TIMEOUT_S = 0.5
+"""How long one `read` may block with nothing to say: a stop is noticed this late at most."""
+
+Clock = Callable[[], int]
+"""The time now, in ms since 1970, UTC."""
+
+
+def wall_clock_ms() -> int:
+    """The Clock of the real world."""
+    return time.time_ns() // 1_000_000
+
+
+class Reader(Protocol):
+    """One way to one device. All three are called from the reader's own thread only."""
+
+    def open(self) -> None:
+        """Take the hardware. Raises ReaderError, in a sentence, when that can't be done now."""
+
+    def read(self) -> Sequence[Measurement]:
+        """What came, oldest first, within READ_TIMEOUT_S; nothing is fine.
+
+        Raises ReaderError when the hardware is gone, never for a frame that makes no sense.
+        """
+
+    def close(self) -> None:
+        """Let the hardware go; allowed at any time, also twice, and raises nothing."""
+
+
+class Rejecting(Protocol):
+    """What a reader has beside that when it may drop something of what the hardware said."""
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """How many frames were dropped so far, by reason; a copy, from any thread."""
+
+
+class BytePort(Protocol):
+    """A reader's lower half, where the hardware speaks bytes. Same rules as Reader."""
+
+    def open(self) -> None: ...
+
+    def read(self) -> bytes: ...
+
+    def close(self) -> None: ...

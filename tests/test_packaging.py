@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -72,6 +73,17 @@ def test_a_lock_has_hashes_for_every_pin(lock: str) -> None:
     starts = [line for line in text.splitlines() if re.match(r"\w", line)]
     assert len(starts) == len(re.findall(r"^\w.* \\\n +--hash=sha256:", text, re.MULTILINE))
     assert len(starts) == len(PINNED.findall(text))
+
+
+def test_a_wheel_holds_the_packages_and_the_built_page_but_not_its_sources(tmp_path: Path) -> None:
+    wanted = {"broker/topics.py", "gateway/cli.py", "webui/app.py", "webui/static/index.html"}
+    for file in (*wanted, "webui/ui/src/main.ts", "webui/ui/node_modules/lit.js", "tests/test.py"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    for file in ("pyproject.toml", ".gitignore"):
+        shutil.copy(ROOT / file, tmp_path)
+    files = WheelBuilder(str(tmp_path)).recurse_included_files()
+    assert {file.distribution_path for file in files} == wanted
 
 
 @pytest.mark.parametrize("profile", [None, "default", "mosquitto"])

@@ -36,7 +36,7 @@ run: $(VENV)/.fieldgate
 # pytest comes last, so that its summary is the last line.
 test: $(VENV)/.tools $(VENV)/.fieldgate webui/ui/node_modules/.package-lock.json
 ifeq ($(ARGS),)
-	$(NPM) run test
+	@$(NPM) run test
 	$(BIN)/python -m pytest --cov
 else
 	$(BIN)/python -m pytest $(ARGS)
@@ -46,7 +46,7 @@ lint: $(VENV)/.tools webui/ui/node_modules/.package-lock.json
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(NPM) run lint
+	@$(NPM) run lint
 
 bench: $(VENV)/.tools $(VENV)/.fieldgate
 	@$(BIN)/python -m tests.bench $(ARGS)

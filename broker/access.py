@@ -74,7 +74,13 @@ class Users:
     def __init__(self, accounts: Accounts) -> None:
         self._queue = CheckQueue()
         self._attempts = Attempts()
-        self._take(accounts)
+        self.take_up(accounts)
+
+    def take_up(self, accounts: Accounts) -> None:
+        """Put other users and rules in force; a login under way counts by these."""
+        hashes = {name: account.password_hash for name, account in accounts.by_name.items()}
+        self._accounts = accounts
+        self._check = PasswordCheck(hashes, self._queue)
 
     @property
     def policy(self) -> Policy:
@@ -113,11 +119,6 @@ class Users:
         """Check no more passwords."""
         self._queue.close()
 
-    def _take(self, accounts: Accounts) -> None:
-        hashes = {name: account.password_hash for name, account in accounts.by_name.items()}
-        self._accounts = accounts
-        self._check = PasswordCheck(hashes, self._queue)
-
 
 class UsersFile(Users):
     """The users of a file, taken up again when it changes."""
@@ -140,7 +141,7 @@ class UsersFile(Users):
         except AccessError as error:
             _log.error("The users file changed and can't be used, the old users stay: %s", error)
             return False
-        self._take(accounts)
+        self.take_up(accounts)
         _log.info("The users file %s changed and was taken up", self._path)
         return True
 

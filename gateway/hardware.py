@@ -1,0 +1,117 @@
+"""The readers role: every device's reader, and the publisher that they all feed."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from broker import link
+from broker.link import Endpoint
+from gateway.config import DeviceConfig
+from gateway.device import Device
+from gateway.errors import GatewayError
+from gateway.handoff import DeviceMeasurement, Handoff, Item
+from gateway.point import PointNames
+from gateway.publisher import Publisher, subscriptions, will
+from gateway.readers import build
+from gateway.rivalry import Rivalry, Verdict
+from gateway.supervisor import SupervisedReader
+
+TICK_S = 1.0
+
+
+class RivalError(GatewayError):
+    """Another gateway publishes under our base topic."""
+
+
+@asynccontextmanager
+async def reading(
+    devices: Sequence[DeviceConfig], base_topic: str, endpoint: Endpoint
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Read all devices and publish what they say, until the block is left.
+
+    The task that it yields ends only with a RivalError, when another gateway is at work.
+    """
+    rivalry = Rivalry(base_topic, instance=secrets.token_hex(8))
+    publisher = Publisher(
+        base_topic,
+        {device.name: _device(device, base_topic) for device in devices},
+        {device.name: _description(device) for device in devices},
+        rivalry,
+    )
+    handoff = Handoff(asyncio.get_running_loop(), lambda items: _deliver(items, publisher))
+    readers = [
+        SupervisedReader(device.name, build(device.reader, device.decoder), handoff)
+        for device in devices
+    ]
+    async with link.connect(
+        endpoint,
+        publisher,
+        role="readers",
+        subscriptions=subscriptions(base_topic),
+        will=will(base_topic),
+    ) as connection:
+        publisher.attach(connection)
+        ticking = asyncio.create_task(_tick(publisher, rivalry, base_topic, endpoint))
+        try:
+            for reader in readers:
+                reader.start()
+            yield ticking
+        finally:
+            for reader in readers:
+                reader.request_stop()
+            await asyncio.gather(*(asyncio.to_thread(reader.stop) for reader in readers))
+            handoff.flush()
+            handoff.close()
+            ticking.cancel()
+            await asyncio.wait([ticking])
+            publisher.farewell()
+
+
+async def _tick(
+    publisher: Publisher, rivalry: Rivalry, base_topic: str, endpoint: Endpoint
+) -> None:
+    while True:
+        await asyncio.sleep(TICK_S)
+        publisher.tick()
+        if rivalry.verdict is Verdict.RIVAL:
+            raise RivalError(
+                f"another gateway (instance {rivalry.rival}) publishes under {base_topic}/ on"
+                f" {endpoint.url}: stop it, or give this one a base_topic of its own"
+            )
+
+
+def _deliver(items: Sequence[Item], publisher: Publisher) -> None:
+    """One burst, in its order; neighbouring measurements are handed on together."""
+    measurements: list[DeviceMeasurement] = []
+    for item in items:
+        if isinstance(item, DeviceMeasurement):
+            measurements.append(item)
+            continue
+        publisher.measured(measurements)
+        measurements = []
+        if item.online:
+            publisher.came_online(item.device)
+        else:
+            publisher.went_offline(item.device, item.reason)
+    publisher.measured(measurements)
+
+
+def _device(device: DeviceConfig, base_topic: str) -> Device:
+    names = PointNames(device.points, only_listed=device.only_listed)
+    return Device(f"{base_topic}/{device.name}", names)
+
+
+def _description(device: DeviceConfig) -> dict[str, Any]:
+    """What `bridge/devices` says of a device before it has said anything itself."""
+    return {
+        "name": device.name,
+        "id": device.id,
+        "reader": device.reader.type,
+        "points": {
+            name: point.model_dump(exclude_none=True) for name, point in device.points.items()
+        },
+    }

@@ -1,0 +1,214 @@
+"""The publisher: what the readers say becomes MQTT, and is said again when the link is back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from broker.errors import LinkError
+from broker.link import Link, Message, QoS, Subscription
+from gateway import __version__
+from gateway.device import Device, retained_json
+from gateway.handoff import DeviceMeasurement
+from gateway.rivalry import Rivalry, Verdict
+
+log = logging.getLogger(__name__)
+
+HEALTH_EVERY_S = 10
+"""How often `bridge/health` is published while nothing else changes."""
+
+
+def will(base_topic: str) -> Message:
+    """What the broker says for us when we are gone without a word."""
+    return retained_json(f"{base_topic}/bridge/state", {"state": "offline"})
+
+
+def subscriptions(base_topic: str) -> tuple[Subscription, ...]:
+    """What the gateway listens to: questions to it, and whether there is another one."""
+    return tuple(
+        Subscription(f"{base_topic}/bridge/{below}", QoS.AT_LEAST_ONCE)
+        for below in ("state", "request/ping", "response/ping")
+    )
+
+
+class Publisher:
+    """Keeps the broker's picture of all devices true. Everything here runs on the event loop.
+
+    While the link is away nothing queues here: each device remembers its newest values, and all
+    of them are published anew when the link is back. What the link can't take is likewise
+    published anew, a second later.
+    """
+
+    def __init__(
+        self,
+        base_topic: str,
+        devices: Mapping[str, Device],
+        descriptions: Mapping[str, Mapping[str, Any]],
+        rivalry: Rivalry,
+    ) -> None:
+        """`descriptions` are the entries of `bridge/devices`, by device, with listed points."""
+        self._base = base_topic
+        self._devices = devices
+        self._descriptions = descriptions
+        self._rivalry = rivalry
+        self._link: Link | None = None
+        self._may_publish = False
+        self._behind: set[str] = set()
+        self._described_points: dict[str, tuple[str, ...]] = {}
+        self._health = b""
+        self._seconds = 0
+
+    def attach(self, link: Link) -> None:
+        """Give it the link that it publishes over."""
+        self._link = link
+
+    # --- from the readers
+
+    def measured(self, measurements: Iterable[DeviceMeasurement]) -> None:
+        """Take over a burst; the points of each are published, and each device's newest state."""
+        changed: dict[str, None] = {}
+        for each in measurements:
+            name = each.device
+            changed[name] = None
+            messages = self._devices[name].take(each.measurement)
+            if self._may_publish and not self._publish(messages):
+                self._behind.add(name)
+        for name in changed:
+            state = self._devices[name].state()
+            if self._may_publish and state is not None and not self._publish((state,)):
+                self._behind.add(name)
+
+    def came_online(self, name: str) -> None:
+        """The device can be reached."""
+        self._set_availability(name, is_online=True, reason="")
+
+    def went_offline(self, name: str, reason: str) -> None:
+        """The device can't be reached, and why, as a sentence."""
+        self._set_availability(name, is_online=False, reason=reason)
+
+    def _set_availability(self, name: str, *, is_online: bool, reason: str) -> None:
+        device = self._devices[name]
+        device.is_online, device.reason = is_online, reason
+        if self._may_publish:
+            if not self._publish((device.availability(),)):
+                self._behind.add(name)
+            self._publish_health()
+
+    # --- from the link
+
+    def link_up(self) -> None:
+        """Ask for rivals first: two gateways on one base would overwrite each other."""
+        self._may_publish = False
+        assert self._link is not None
+        self._publish((self._rivalry.question(),))
+
+    def link_down(self, _reason: str) -> None:
+        self._may_publish = False
+
+    def receive(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            answer = self._rivalry.receive(message)
+            if answer is not None:
+                self._publish((answer,))
+        self._settle()
+
+    # --- once a second
+
+    def tick(self) -> None:
+        """Catch up with whatever could not be published, and say how we are."""
+        self._rivalry.tick()
+        self._settle()
+        if not self._may_publish:
+            return
+        for name in tuple(self._behind):
+            if not self._publish(self._devices[name].retained()):
+                return
+            self._behind.discard(name)
+        self._publish_devices_if_changed()
+        self._seconds += 1
+        if self._seconds % HEALTH_EVERY_S == 0:
+            self._health = b""
+        self._publish_health()
+
+    def farewell(self) -> None:
+        """Say that all devices and we ourselves are offline, before an orderly end."""
+        if not self._may_publish:
+            return
+        for device in self._devices.values():
+            device.is_online = False
+            self._publish((device.availability(),))
+        self._publish((will(self._base),))
+        self._may_publish = False
+
+    # --- how
+
+    def _settle(self) -> None:
+        """Publish everything as soon as it is clear that we are the only gateway here."""
+        if self._may_publish or self._rivalry.verdict is not Verdict.ALONE:
+            return
+        if self._link is None or not self._link.is_up:
+            return
+        self._may_publish = True
+        self._health = b""
+        self._described_points.clear()
+        self._behind.clear()
+        self._publish(
+            (
+                retained_json(f"{self._base}/bridge/state", {"state": "online"}),
+                retained_json(f"{self._base}/bridge/info", self._info()),
+            )
+        )
+        self._publish_devices_if_changed()
+        for name, device in self._devices.items():
+            if not self._publish(device.retained()):
+                self._behind.add(name)
+        self._publish_health()
+
+    def _publish(self, messages: Iterable[Message]) -> bool:
+        """Whether the link took all of them."""
+        assert self._link is not None
+        try:
+            for message in messages:
+                self._link.publish(message)
+        except LinkError as error:
+            log.debug("Not published for now: %s", error)
+            return False
+        return True
+
+    def _publish_devices_if_changed(self) -> None:
+        points = {name: device.points for name, device in self._devices.items()}
+        if points == self._described_points:
+            return
+        value = {
+            "base": self._base,
+            "devices": [
+                {
+                    **self._descriptions[name],
+                    "points": {
+                        **{point: {} for point in device.points},
+                        **self._descriptions[name]["points"],
+                    },
+                }
+                for name, device in self._devices.items()
+            ],
+        }
+        if self._publish((retained_json(f"{self._base}/bridge/devices", value),)):
+            self._described_points = points
+
+    def _publish_health(self) -> None:
+        value = {
+            "devices": {
+                name: {
+                    "state": "online" if device.is_online else "offline",
+                    "reason": device.reason,
+                }
+                for name, device in self._devices.items()
+            },
+        }
+        message = retained_json(f"{self._base}/bridge/health", value)
+        if message.payload != self._health and self._publish((message,)):
+            self._health = message.payload
+
+    def _info(self) -> dict[str, str]:
+        return {"name": "Fieldgate", "version": __version__, "instance": self._rivalry.instance}

@@ -102,7 +102,7 @@ async def running(listeners: Sequence[str], origins: Collection[str]) -> AsyncIt
 def _config() -> BrokerConfig:
     """No plug-in but ours, which must be said: without the key amqtt loads four of its own."""
     return BrokerConfig(
-        listeners={"default": ListenerConfig(), _LISTENER: ListenerConfig(ListenerType.EXTERNAL)},
+        listeners={"default": ListenerConfig(ListenerType.EXTERNAL), _LISTENER: ListenerConfig(ListenerType.EXTERNAL)},
         plugins={f"{Everybody.__module__}.{Everybody.__qualname__}": {}},
         session_expiry_interval=AWAY_S,
     )

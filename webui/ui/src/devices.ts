@@ -1,0 +1,174 @@
+/** Devices as the page shows them, made from the topic tree: no element, no socket. */
+
+import { asNumber } from './format';
+import { isObject, parseObject } from './protocol';
+import type { Change, Store, TopicValue } from './store';
+import { parseDeviceTopic } from './topic';
+
+export interface PointInfo {
+  readonly unit: string;
+  readonly name: string;
+}
+
+export interface DeviceInfo {
+  readonly name: string;
+  readonly reader: string;
+  readonly points: ReadonlyMap<string, PointInfo>;
+}
+
+/** What `api/devices` answers, and the topic `<base>/bridge/devices` holds. */
+export interface DeviceList {
+  readonly base: string;
+  readonly devices: readonly DeviceInfo[];
+}
+
+export interface Availability {
+  readonly state: 'online' | 'offline' | 'unknown';
+  readonly reason: string;
+}
+
+export interface PointView {
+  readonly point: string;
+  readonly topic: string;
+  readonly name: string;
+  readonly unit: string;
+  readonly numeric: boolean;
+  readonly value: TopicValue;
+}
+
+/** One card. A new object where anything of it changed, the same one where nothing did. */
+export interface DeviceView {
+  readonly name: string;
+  readonly reader: string;
+  readonly availability: Availability;
+  /** When the device last said anything, by the server's clock; null for never. */
+  readonly lastSeen: number | null;
+  readonly points: readonly PointView[];
+}
+
+const UNKNOWN: Availability = { state: 'unknown', reason: '' };
+
+export function parseDeviceList(payload: string): DeviceList | null {
+  const list = parseObject(payload);
+  if (list === null || typeof list['base'] !== 'string' || !Array.isArray(list['devices'])) return null;
+  const devices = list['devices'].filter(isObject).flatMap((device) => {
+    if (typeof device['name'] !== 'string') return [];
+    const points = isObject(device['points']) ? device['points'] : {};
+    return [
+      {
+        name: device['name'],
+        reader: textOf(device['reader']),
+        points: new Map(
+          Object.entries(points).map(([point, info]) => [
+            point,
+            isObject(info)
+              ? { unit: textOf(info['unit']), name: textOf(info['name']) }
+              : { unit: '', name: '' },
+          ]),
+        ),
+      },
+    ];
+  });
+  return { base: list['base'], devices };
+}
+
+export function parseAvailability(payload: string): Availability {
+  const said = parseObject(payload) ?? { state: payload.trim() };
+  const { state, reason } = said as { state?: unknown; reason?: unknown };
+  return state === 'online' || state === 'offline' ? { state, reason: textOf(reason) } : UNKNOWN;
+}
+
+/** Keeps the cards in step with the store, touching only devices that something came from. */
+export class DeviceBoard {
+  #list: DeviceList;
+  #views: readonly DeviceView[] = [];
+  readonly #points = new Map<string, Set<string>>();
+
+  constructor(list: DeviceList) {
+    this.#list = list;
+  }
+
+  get base(): string {
+    return this.#list.base;
+  }
+
+  get views(): readonly DeviceView[] {
+    return this.#views;
+  }
+
+  point(topic: string): PointInfo | undefined {
+    const place = parseDeviceTopic(this.base, topic);
+    if (place?.point == null) return undefined;
+    return this.#list.devices.find(({ name }) => name === place.device)?.points.get(place.point);
+  }
+
+  update(change: Change, store: Store): readonly DeviceView[] {
+    const listTopic = `${this.base}/bridge/devices`;
+    const everything = change.all || change.topics.has(listTopic);
+    if (everything) {
+      const payload = store.get(listTopic)?.payload;
+      this.#list = (payload === undefined ? null : parseDeviceList(payload)) ?? this.#list;
+      this.#points.clear();
+    }
+    const touched = new Set<string>();
+    for (const topic of everything ? store.topics() : change.topics) this.#note(topic, store, touched);
+    if (!everything && touched.size === 0) return this.#views;
+    const before = new Map(this.#views.map((view) => [view.name, view]));
+    this.#views = this.#list.devices.map((device) => {
+      const view = everything || touched.has(device.name) ? undefined : before.get(device.name);
+      return view ?? this.#view(device, store);
+    });
+    return this.#views;
+  }
+
+  #note(topic: string, store: Store, touched: Set<string>): void {
+    const prefix = `${this.base}/`;
+    if (!topic.startsWith(prefix)) return;
+    const place = parseDeviceTopic(this.base, topic);
+    if (place === null) {
+      if (topic.endsWith('/availability')) touched.add(topic.slice(prefix.length, -'/availability'.length));
+      return;
+    }
+    touched.add(place.device);
+    if (place.point === null) return;
+    const points = this.#points.get(place.device) ?? new Set();
+    if (store.get(topic) === undefined) points.delete(place.point);
+    else points.add(place.point);
+    this.#points.set(place.device, points);
+  }
+
+  #view(device: DeviceInfo, store: Store): DeviceView {
+    const own = `${this.base}/${device.name}`;
+    const listed = [...device.points.keys()];
+    const found = [...(this.#points.get(device.name) ?? [])].filter((point) => !device.points.has(point));
+    const points = [...listed, ...found.sort()].flatMap((point) => {
+      const topic = `${own}/${point}`;
+      const value = store.get(topic);
+      if (value === undefined) return [];
+      const info = device.points.get(point);
+      const numeric = asNumber(value.payload) !== null;
+      return [{ point, topic, name: info?.name ?? '', unit: info?.unit ?? '', numeric, value }];
+    });
+    const availability = store.get(`${own}/availability`);
+    return {
+      name: device.name,
+      reader: device.reader,
+      availability: availability === undefined ? UNKNOWN : parseAvailability(availability.payload),
+      lastSeen: lastSeen(store.get(own), points),
+      points,
+    };
+  }
+}
+
+/** The state's own `time` where there is one: it outlives a restart of the broker and the page's server. */
+function lastSeen(state: TopicValue | undefined, points: readonly PointView[]): number | null {
+  const said = state === undefined ? null : parseObject(state.payload)?.['time'];
+  const own = typeof said === 'string' ? Date.parse(said) : Number.NaN;
+  if (!Number.isNaN(own)) return own;
+  const times = points.map((point) => point.value.time);
+  return times.length === 0 ? null : Math.max(...times);
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}

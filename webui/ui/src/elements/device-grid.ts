@@ -1,0 +1,62 @@
+import { css, html, LitElement, type TemplateResult } from 'lit';
+import { customElement, property } from 'lit/decorators.js';
+import { repeat } from 'lit/directives/repeat.js';
+import type { DeviceView } from '../devices';
+import type { SparkHistory } from '../series';
+import { text } from '../strings';
+import { shared } from './styles';
+import './device-card';
+
+/** All devices, as many side by side as there is room for. */
+@customElement('fg-devices')
+export class DeviceGrid extends LitElement {
+  static override styles = [
+    shared,
+    css`
+      :host {
+        display: block;
+      }
+
+      .heading {
+        display: flex;
+        align-items: baseline;
+        gap: 12px;
+        margin-bottom: 14px;
+      }
+
+      h1 {
+        font-size: 1.35rem;
+        letter-spacing: -0.015em;
+      }
+
+      .heading p {
+        color: var(--ink-faint);
+      }
+
+      .grid {
+        display: grid;
+        grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr));
+        align-items: start;
+        gap: var(--gap);
+      }
+    `,
+  ];
+
+  @property({ attribute: false }) devices: readonly DeviceView[] = [];
+  @property({ attribute: false }) sparks!: SparkHistory;
+
+  protected override render(): TemplateResult {
+    const online = this.devices.filter(({ availability }) => availability.state === 'online').length;
+    return html`<div class="heading">
+        <h1>${text.devices.title}</h1>
+        <p>${text.devices.summary(online, this.devices.length)}</p>
+      </div>
+      <div class="grid">
+        ${repeat(
+          this.devices,
+          ({ name }) => name,
+          (device) => html`<fg-device .device=${device} .sparks=${this.sparks}></fg-device>`,
+        )}
+      </div>`;
+  }
+}

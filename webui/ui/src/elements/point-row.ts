@@ -1,0 +1,109 @@
+import { css, html, LitElement, type PropertyValues, type TemplateResult } from 'lit';
+import { customElement, property, query } from 'lit/decorators.js';
+import type { PointView } from '../devices';
+import { label, reading } from '../format';
+import { routeHash } from '../route';
+import type { Sample } from '../series';
+import { text } from '../strings';
+import { shared } from './styles';
+import './live-age';
+import './spark-line';
+
+const calm = window.matchMedia('(prefers-reduced-motion: reduce)');
+
+/** One point on a card: name, line, value, age; a link to its chart or its payload. */
+@customElement('fg-point')
+export class PointRow extends LitElement {
+  static override styles = [
+    shared,
+    css`
+      :host {
+        display: block;
+      }
+
+      a {
+        display: grid;
+        grid-template-columns: minmax(0, 1fr) 72px 6.4rem 3.1rem;
+        align-items: center;
+        gap: 8px;
+        min-height: 36px;
+        padding: 2px 16px;
+      }
+
+      a.words {
+        grid-template-columns: minmax(4.5rem, auto) minmax(0, 1fr) 3.1rem;
+      }
+
+      a:hover {
+        background: var(--surface-sunk);
+      }
+
+      a:focus-visible {
+        outline-offset: -2px;
+      }
+
+      .name {
+        overflow: hidden;
+        color: var(--ink-soft);
+        text-overflow: ellipsis;
+        white-space: nowrap;
+      }
+
+      .value {
+        justify-self: end;
+        max-width: 100%;
+        overflow: hidden;
+        padding: 1px 6px;
+        border-radius: 6px;
+        font-weight: 600;
+        text-align: right;
+        text-overflow: ellipsis;
+        white-space: nowrap;
+      }
+
+      .unit {
+        margin-left: 3px;
+        color: var(--ink-faint);
+        font-size: 0.85em;
+        font-weight: 400;
+      }
+
+      fg-age {
+        color: var(--ink-faint);
+        font-size: 0.8em;
+        text-align: right;
+        white-space: nowrap;
+      }
+    `,
+  ];
+
+  @property({ attribute: false }) point!: PointView;
+  @property({ attribute: false }) samples: readonly Sample[] = [];
+  @query('.value') private readonly valueBox!: HTMLElement;
+
+  protected override render(): TemplateResult {
+    const { point, topic, numeric, value } = this.point;
+    const name = this.point.name === '' ? label(point) : this.point.name;
+    const shown = value.base64
+      ? { value: text.topics.binary(text.size(Math.floor((value.payload.length * 3) / 4))), unit: '' }
+      : reading(value.payload, this.point.unit);
+    const title = numeric ? text.devices.openChart(name) : text.devices.openTopic(name);
+    return html`<a class=${numeric ? 'number' : 'words'} href=${routeHash(numeric ? 'chart' : 'topics', topic)} title=${title}>
+      <span class="name">${name}</span>
+      ${numeric ? html`<fg-spark .samples=${this.samples}></fg-spark>` : null}
+      <span class="value" title=${value.payload.slice(0, 200)}
+        >${shown.value === '' ? '–' : shown.value}${shown.unit === ''
+          ? null
+          : html`<span class="unit">${shown.unit}</span>`}</span
+      >
+      <fg-age short .time=${value.time}></fg-age>
+    </a>`;
+  }
+
+  protected override updated(changed: PropertyValues<this>): void {
+    const before = changed.get('point');
+    if (before === undefined || before.value.payload === this.point.value.payload || calm.matches) return;
+    const flash = getComputedStyle(this).getPropertyValue('--flash');
+    this.valueBox.animate([{ backgroundColor: flash }, { backgroundColor: 'transparent' }], 900);
+  }
+}

@@ -1,0 +1,197 @@
+/** What the page knows, put together once: the connection feeds one store, elements look at it. */
+
+import { Connection } from './connection';
+import { Store } from './store';
+import { DeviceBoard, parseDeviceList } from './devices';
+import { asNumber } from './format';
+import { HealthWatch, judge, type Status } from './health';
+import { serverClock } from './now';
+import type { Cursor, Gap, Message, Subscribed } from './protocol';
+import { SampleRing, SparkHistory } from './series';
+import { parseDeviceTopic } from './topic';
+
+const EVERYTHING = 1;
+const CHARTED = 2;
+const KEPT_GAPS = 20;
+const KEPT_CHARTS = 8;
+export const CHART_WINDOW_MS = 5 * 60_000;
+
+/** A gap, and when this page heard of it. */
+export interface MissedNote extends Gap {
+  readonly at: number;
+}
+
+interface Charted {
+  readonly ring: SampleRing;
+  /** Where the line was left, to go on from there; null while it is drawn. */
+  cursor: Cursor | null;
+}
+
+export class Gate {
+  readonly store = new Store((flush) => requestAnimationFrame(flush));
+  readonly connection: Connection;
+  readonly sparks = new SparkHistory();
+  /** Null until the server has said which devices there are. */
+  board: DeviceBoard | null = null;
+  missed: readonly MissedNote[] = [];
+  truncated = false;
+  /** Whether a first snapshot has come, so that "nothing there" is known and not merely assumed. */
+  heard = false;
+  readonly #health: HealthWatch;
+  readonly #listeners = new Set<() => void>();
+  readonly #charts = new Map<string, Charted>();
+  #refusal = '';
+  #epoch = '';
+
+  constructor(private readonly root: URL) {
+    const socket = new URL('api/ws', root);
+    socket.protocol = root.protocol === 'https:' ? 'wss:' : 'ws:';
+    this.connection = new Connection(socket);
+    this.#health = new HealthWatch(new URL('health/ready', root), this.#tell);
+  }
+
+  start(): void {
+    this.connection.onState(({ kind }) => {
+      if (kind === 'open') void this.#findDevices();
+      this.#health.check();
+      this.#tell();
+    });
+    document.addEventListener('visibilitychange', this.#health.check);
+    this.connection.subscribe(
+      EVERYTHING,
+      { filters: ['#'], mode: 'latest', maxRateHz: 10 },
+      {
+        messages: this.#messages,
+        gap: this.#gap,
+        subscribed: this.#subscribed,
+        refused: (_code, message) => {
+          this.#refusal = message;
+          this.#tell();
+        },
+      },
+    );
+    this.connection.start();
+    this.#health.check();
+  }
+
+  /** Be told when status, devices or gaps changed; values come from the store. */
+  subscribe(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  get status(): Status {
+    const { state } = this.connection;
+    return judge(state, this.#health.health, this.#refusal, navigator.onLine, Date.now());
+  }
+
+  retryNow(): void {
+    this.connection.retryNow();
+    this.#health.check();
+  }
+
+  forgetMissed(): void {
+    this.missed = [];
+    this.#tell();
+  }
+
+  /** Draw this topic: its ring fills from now on, and with what the server's log still holds. */
+  chart(topic: string): SampleRing {
+    const charted = this.#charts.get(topic) ?? { ring: new SampleRing(), cursor: this.#backfill() };
+    this.#charts.delete(topic);
+    this.#charts.set(topic, charted);
+    const oldest = this.#charts.keys().next().value;
+    if (this.#charts.size > KEPT_CHARTS && oldest !== undefined) this.#charts.delete(oldest);
+    const { ring, cursor } = charted;
+    const subscription = this.connection.subscribe(
+      CHARTED,
+      { filters: [topic], mode: 'all', ...(cursor !== null && { since: cursor }) },
+      {
+        messages: (messages) => {
+          for (const message of messages) {
+            const value = message.gone === true ? null : asNumber(message.payload);
+            ring.push(message.time, value);
+          }
+          charted.cursor = subscription.cursor;
+        },
+        gap: () => {
+          ring.breakLine();
+        },
+      },
+    );
+    return ring;
+  }
+
+  endChart(): void {
+    this.connection.unsubscribe(CHARTED);
+  }
+
+  /** A place in the server's log about a chart's window ago: the newest value that is that old. */
+  #backfill(): Cursor | null {
+    const from = serverClock.at(Date.now()) - CHART_WINDOW_MS;
+    let seq = 0;
+    let oldest = Infinity;
+    for (const value of this.store.values()) {
+      oldest = Math.min(oldest, value.seq);
+      if (value.time < from) seq = Math.max(seq, value.seq);
+    }
+    if (this.#epoch === '' || oldest === Infinity) return null;
+    return { epoch: this.#epoch, seq: seq > 0 ? seq : Math.max(0, oldest - 1) };
+  }
+
+  readonly #messages = (messages: readonly Message[]): void => {
+    const now = Date.now();
+    for (const message of messages) {
+      if (message.last === true || message.gone === true) continue;
+      serverClock.observe(message.time, now);
+      this.#spark(message);
+    }
+    this.heard = true;
+    this.store.apply(messages);
+  };
+
+  #spark({ topic, time, payload }: Message): void {
+    if (this.board === null || parseDeviceTopic(this.board.base, topic)?.point == null) return;
+    const value = asNumber(payload);
+    if (value !== null) this.sparks.push(topic, time, value);
+  }
+
+  readonly #subscribed = (subscribed: Subscribed): void => {
+    this.#epoch = subscribed.epoch;
+    this.#refusal = '';
+    this.truncated = subscribed.truncated === true;
+    this.heard = true;
+    this.#tell();
+  };
+
+  readonly #gap = (gap: Gap): void => {
+    if (gap.reset) this.store.clear();
+    this.missed = [{ ...gap, at: Date.now() }, ...this.missed].slice(0, KEPT_GAPS);
+    this.#health.check();
+    this.#tell();
+  };
+
+  /** Ask which devices there are; afterwards the topic `<base>/bridge/devices` says it. */
+  async #findDevices(): Promise<void> {
+    const { state } = this.connection;
+    try {
+      const answer = await fetch(new URL('api/devices', this.root), { cache: 'no-store' });
+      const list = answer.ok ? parseDeviceList(await answer.text()) : null;
+      if (list !== null) {
+        this.board = new DeviceBoard(list);
+        this.#tell();
+        return;
+      }
+    } catch {
+      // Lost again meanwhile: the next connection asks again.
+    }
+    setTimeout(() => {
+      if (this.connection.state === state) void this.#findDevices();
+    }, 5_000);
+  }
+
+  readonly #tell = (): void => {
+    for (const listener of this.#listeners) listener();
+  };
+}
+

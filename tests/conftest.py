@@ -4,6 +4,10 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("no timed assertions", deadline=None)
+settings.load_profile("no timed assertions")
 
 
 @pytest.fixture(scope="session")

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from broker.link import Message, QoS
 from gateway.measurement import Measurement, Value
 from gateway.point import PointNames, payload
 
+PointDescriptions = Mapping[str, Mapping[str, object]]
+"""What is known of points besides their values, by point: unit, device_class, name."""
+
 
 class Device:
     """The newest value of every point of one device, and whether it can be reached.
 
-    `topic` is `<base>/<device>`; what hangs below it is DESIGN.md's topic tree.
+    `topic` is `<base>/<device>`, below which its points and its availability hang.
     """
 
-    def __init__(self, topic: str, names: PointNames) -> None:
+    def __init__(
+        self,
+        topic: str,
+        names: PointNames,
+        *,
+        description: Mapping[str, object] | None = None,
+        points: PointDescriptions | None = None,
+        unit_of: Callable[[str], str | None] = lambda _point: None,
+    ) -> None:
+        """`points` are those that the config lists; `unit_of` is what the reader knows itself."""
         self.topic = topic
+        self._description = description or {}
+        self._described = points or {}
+        self._unit_of = unit_of
         self.is_online = False
         self.reason = "not opened yet"
         self._names = names
@@ -46,6 +61,11 @@ class Device:
         state["time"] = iso_time(self._time_ms)
         return retained_json(self.topic, state)
 
+    def description(self) -> dict[str, object]:
+        """The entry of `bridge/devices`: all points, listed or seen, and what is known of them."""
+        points = {point: self._describe(point) for point in {**self._described, **self._values}}
+        return {**self._description, "points": points}
+
     def availability(self) -> Message:
         """Whether the device can be reached."""
         state = "online" if self.is_online else "offline"
@@ -57,6 +77,11 @@ class Device:
         yield from self._point_messages(self._values)
         if (state := self.state()) is not None:
             yield state
+
+    def _describe(self, point: str) -> Mapping[str, object]:
+        known = self._described.get(point, {})
+        unit = None if "unit" in known else self._unit_of(point)
+        return known if unit is None else {"unit": unit, **known}
 
     def _point_messages(self, points: Mapping[str, Value]) -> Iterator[Message]:
         for point, value in points.items():

@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from broker import link
 from broker.link import Endpoint
@@ -16,7 +15,7 @@ from gateway.errors import GatewayError
 from gateway.handoff import DeviceMeasurement, Handoff, Item
 from gateway.point import PointNames
 from gateway.publisher import Publisher, subscriptions, will
-from gateway.readers import build
+from gateway.readers import build, unit_finder
 from gateway.rivalry import Rivalry, Verdict
 from gateway.supervisor import SupervisedReader
 
@@ -39,7 +38,6 @@ async def reading(
     publisher = Publisher(
         base_topic,
         {device.name: _device(device, base_topic) for device in devices},
-        {device.name: _description(device) for device in devices},
         rivalry,
     )
     handoff = Handoff(asyncio.get_running_loop(), lambda items: _deliver(items, publisher))
@@ -101,17 +99,10 @@ def _deliver(items: Sequence[Item], publisher: Publisher) -> None:
 
 
 def _device(device: DeviceConfig, base_topic: str) -> Device:
-    names = PointNames(device.points, only_listed=device.only_listed)
-    return Device(f"{base_topic}/{device.name}", names)
-
-
-def _description(device: DeviceConfig) -> dict[str, Any]:
-    """What `bridge/devices` says of a device before it has said anything itself."""
-    return {
-        "name": device.name,
-        "id": device.id,
-        "reader": device.reader.type,
-        "points": {
-            name: point.model_dump(exclude_none=True) for name, point in device.points.items()
-        },
-    }
+    return Device(
+        f"{base_topic}/{device.name}",
+        PointNames(device.points, only_listed=device.only_listed),
+        description={"name": device.name, "id": device.id, "reader": device.reader.type},
+        points={name: point.model_dump(exclude_none=True) for name, point in device.points.items()},
+        unit_of=unit_finder(device.reader),
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from broker.errors import LinkError
 from broker.link import Link, Message, QoS, Subscription
@@ -44,13 +43,10 @@ class Publisher:
         self,
         base_topic: str,
         devices: Mapping[str, Device],
-        descriptions: Mapping[str, Mapping[str, Any]],
         rivalry: Rivalry,
     ) -> None:
-        """`descriptions` are the entries of `bridge/devices`, by device, with listed points."""
         self._base = base_topic
         self._devices = devices
-        self._descriptions = descriptions
         self._rivalry = rivalry
         self._link: Link | None = None
         self._may_publish = False
@@ -182,16 +178,7 @@ class Publisher:
             return
         value = {
             "base": self._base,
-            "devices": [
-                {
-                    **self._descriptions[name],
-                    "points": {
-                        **{point: {} for point in device.points},
-                        **self._descriptions[name]["points"],
-                    },
-                }
-                for name, device in self._devices.items()
-            ],
+            "devices": [device.description() for device in self._devices.values()],
         }
         if self._publish((retained_json(f"{self._base}/bridge/devices", value),)):
             self._described_points = points

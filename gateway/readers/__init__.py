@@ -7,6 +7,7 @@ neither.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, assert_never
 
@@ -16,6 +17,7 @@ from gateway.decoders import DecoderConfig
 from gateway.decoders import build as build_decoder
 from gateway.errors import ConfigError
 from gateway.framer import LineFramer
+from gateway.readers import host
 from gateway.readers.decoded import Decoded
 from gateway.readers.host import HostConfig, HostReader
 from gateway.readers.reader import (
@@ -38,6 +40,7 @@ __all__ = [
     "ReaderConfig",
     "Rejecting",
     "build",
+    "unit_finder",
     "wall_clock_ms",
 ]
 
@@ -81,3 +84,8 @@ def _decoded(
     if decoder is None:
         raise ConfigError(f"{name} speaks bytes: it needs a decoder, as in {{type: key_value}}")
     return Decoded(name, port, framer, build_decoder(decoder), clock)
+
+
+def unit_finder(config: ReaderConfig) -> Callable[[str], str | None]:
+    """What a reader knows by itself of its points' units: a function from point to unit."""
+    return host.unit_of if isinstance(config, HostConfig) else lambda _point: None

@@ -31,7 +31,17 @@ READ_ONLY_IMAGES = frozenset({"squashfs", "iso9660", "udf", "erofs"})
 VIRTUAL_INTERFACES = ("lo", "veth", "docker", "br-", "virbr", "ifb", "dummy", "vnet", "cni")
 """How interfaces begin whose bytes also pass a real one, or never leave this machine."""
 
+UNITS = (("_percent", "%"), ("_bytes_per_s", "B/s"), ("_bytes", "B"), ("_s", "s"))
+"""What the ends of our points' names mean."""
+
 Fields = dict[str, Value]
+
+
+def unit_of(point: str) -> str | None:
+    """The unit of one of this reader's points; None where it has none."""
+    if point.startswith("temperature_"):
+        return "°C"
+    return next((unit for ending, unit in UNITS if point.endswith(ending)), None)
 
 
 class HostConfig(Section):

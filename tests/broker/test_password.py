@@ -145,6 +145,19 @@ async def test_what_waits_when_the_program_stops_is_told_so(stopped: Stopped) ->
         await check.is_right("ada", b"right")
 
 
+async def test_the_right_password_unused_longest_is_forgotten_first(
+    queue: CheckQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.password.MAX_REMEMBERED", 1)
+    check = PasswordCheck(HASHES, queue)
+    assert await check.is_right("ada", b"right")
+    assert await check.is_right("bob", b"bobs")
+    queue.close()
+    assert await check.is_right("bob", b"bobs")
+    with pytest.raises(PasswordsBusyError):
+        await check.is_right("ada", b"right")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -61,6 +61,7 @@ def test_the_first_rule_that_matches_decides_and_nothing_matching_denies(
         ([(True, "a/b"), (False, "a/#"), (True, "a/c")], "a/b", True),
         ([(True, "a/b"), (False, "a/#"), (True, "a/c")], "a/c", False),
         ([(True, "a/+"), (True, "b/+")], "+/x", False),
+        ([(True, "#")], "", False),
         ([], "a", False),
     ],
 )

@@ -179,3 +179,10 @@ def test_a_file_that_is_there_already_is_never_overwritten(tmp_path: Path) -> No
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(AccessError, match=r"none/users\.yaml: the users file can't be written"):
         create_with_admin(tmp_path / "none" / "users.yaml")
+
+
+def test_a_file_that_can_not_be_written_whole_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / ("u" * 250)  # a name that leaves the draft's no room
+    with pytest.raises(AccessError, match="can't be written: File name too long"):
+        create_with_admin(path)
+    assert list(tmp_path.iterdir()) == []

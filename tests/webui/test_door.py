@@ -254,6 +254,7 @@ def test_paths_are_judged_without_the_base_path(path: str, expected: Let | int) 
         (PROXY, "2001:db8::1", "2001:db8::1"),
         (PROXY, "198.51.100.1, junk, 10.0.0.9", "10.0.0.9"),
         (PROXY, "", PROXY),
+        (PROXY, "10.0.0.8, 10.0.0.9", "10.0.0.8"),
         (None, "198.51.100.1", None),
     ],
 )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gateway.handoff import DeviceMeasurement, DeviceStatus, Handoff
-from gateway.readers import Clock, Reader, wall_clock_ms
+from gateway.readers import Clock, Reader, Rejecting, wall_clock_ms
 
 LOG = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class SupervisedReader:
             online=self._online is True,
             opened=self._opened,
             measurements=self._measurements,
-            rejected=dict(getattr(self._reader, "rejected", {})),
+            rejected=self._reader.rejected if isinstance(self._reader, Rejecting) else {},
             last_error=last_error,
             last_error_ms=last_error_ms,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.measurement import Measurement
 
@@ -36,6 +36,7 @@ class Reader(Protocol):
         """Let the hardware go; allowed at any time, also twice, and raises nothing."""
 
 
+@runtime_checkable
 class Rejecting(Protocol):
     """What a reader has beside that when it may drop something of what the hardware said."""
 

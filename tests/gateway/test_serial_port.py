@@ -1,0 +1,288 @@
+"""Serial ports and TCP servers: real ones, on ptys and on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import select
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import serial
+from pydantic import ValidationError
+from serial.rfc2217 import PortManager
+
+from gateway.decoders.key_value import KeyValueConfig
+from gateway.errors import ConfigError, ReaderError
+from gateway.measurement import Measurement
+from gateway.readers import Reader, Rejecting, build
+from gateway.readers.reader import BytePort
+from gateway.readers.serial_port import SerialConfig, SerialPort
+from gateway.readers.tcp_port import TcpPort
+from tests.real_ends import DEADLINE_S, free_port, wait_until
+from tests.serial_line import SerialLine, serial_line
+
+
+def config(port: object, **keys: object) -> SerialConfig:
+    return SerialConfig.model_validate({"type": "serial", "port": str(port), **keys})
+
+
+def reader_of(port: object, clock: Callable[[], int] = lambda: 1_000) -> Reader:
+    return build(config(port), KeyValueConfig(type="key_value"), clock=clock)
+
+
+@contextlib.contextmanager
+def opened(port: BytePort) -> Iterator[BytePort]:
+    port.open()
+    try:
+        yield port
+    finally:
+        port.close()
+
+
+def read_until(port: BytePort, end: bytes) -> bytes:
+    content = bytearray()
+
+    def has_come() -> bool:
+        content.extend(port.read())
+        return content.endswith(end)
+
+    wait_until(has_come, f"{end!r} arrives")
+    return bytes(content)
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[SerialLine]:
+    with serial_line(tmp_path) as plugged_in:
+        yield plugged_in
+
+
+def test_lines_become_measurements_with_the_time_of_their_reading(line: SerialLine) -> None:
+    times = iter([1_000, 2_000, 3_000])
+    reader = reader_of(line.path, lambda: next(times))
+    reader.open()
+    line.say(b".5 P=1\r\nT=21.5 PUMP=on\r\n")
+    assert reader.read() == [Measurement(1_000, {"T": 21.5, "PUMP": "on"})]
+    line.say(b"T=2")
+    assert reader.read() == []
+    line.say(b"2\r\nT=23\r\n")
+    assert reader.read() == [Measurement(3_000, {"T": 22}), Measurement(3_000, {"T": 23})]
+    reader.close()
+
+
+def test_a_silent_line_gives_nothing_and_is_no_fault(line: SerialLine) -> None:
+    with opened(SerialPort(config(line.path))) as port:
+        assert port.read() == b""
+
+
+def test_lines_that_make_no_sense_are_counted_and_told_once(
+    line: SerialLine, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = reader_of(line.path)
+    reader.open()
+    line.say(b"half\nhello\n\xff\xff\nT=1\n" + b"x" * 5000 + b"\nT=2\n")
+    found: list[Measurement] = []
+    while len(found) < 2:
+        found += reader.read()
+    assert [one.fields for one in found] == [{"T": 1}, {"T": 2}]
+    assert isinstance(reader, Rejecting)
+    assert reader.rejected == {"partial_line": 1, "undecodable": 2, "long_line": 1}
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"{line.path}: a line holds no pair" in caplog.text
+    assert "hello" not in caplog.text
+    reader.close()
+
+
+def test_an_unplugged_line_says_that_it_is_gone_and_a_new_one_is_read(line: SerialLine) -> None:
+    reader = reader_of(line.path)
+    reader.open()
+    line.unplug()
+    with pytest.raises(ReaderError, match=f"{line.path} is gone: "):
+        reader.read()
+    reader.close()
+    with pytest.raises(ReaderError, match=f"there is no {line.path}: is it plugged in"):
+        reader.open()
+    line.plug()
+    reader.open()
+    line.say(b"\nT=3\n")
+    assert reader.read() == [Measurement(1_000, {"T": 3})]
+    reader.close()
+
+
+def test_a_port_that_is_taken_says_so_and_is_free_after_closing(line: SerialLine) -> None:
+    with opened(SerialPort(config(line.path))):
+        second = SerialPort(config(line.path))
+        with pytest.raises(ReaderError, match=f"{line.path} is in use by another program"):
+            second.open()
+    with opened(second):
+        line.say(b"x")
+        assert second.read() == b"x"
+
+
+def test_a_file_and_a_folder_are_no_serial_ports(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("hello")
+    with pytest.raises(ReaderError, match=r"notes\.txt is no serial port"):
+        SerialPort(config(file)).open()
+    with pytest.raises(ReaderError, match=f"{tmp_path} is no serial port"):
+        SerialPort(config(tmp_path)).open()
+    with pytest.raises(ReaderError, match="/dev/null is no serial port"):
+        SerialPort(config("/dev/null")).open()
+
+
+def test_a_line_setting_that_the_port_can_not_do_is_a_sentence(line: SerialLine) -> None:
+    with opened(SerialPort(config(line.path, parity="even", bytesize=7, stopbits=2, xonxoff=True))):
+        line.say(b"x")
+
+
+def test_an_open_port_closes_twice_and_a_closed_one_can_not_be_read(line: SerialLine) -> None:
+    for port in (SerialPort(config(line.path)), TcpPort("socket://127.0.0.1:1")):
+        port.close()
+        port.close()
+        with pytest.raises(ReaderError, match="is not open"):
+            port.read()
+
+
+def test_a_port_is_read_even_where_a_thousand_files_are_open(line: SerialLine) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2048)), hard))
+    files = [os.open("/dev/null", os.O_RDONLY) for _ in range(1_050)]
+    try:
+        with opened(SerialPort(config(line.path))) as port:
+            line.say(b"T=1\n")
+            assert port.read() == b"T=1\n"
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_loop_port_opens_and_is_silent() -> None:
+    with opened(SerialPort(config("loop://"))) as port:
+        assert port.read() == b""
+
+
+@contextlib.contextmanager
+def tcp_server() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(DEADLINE_S)
+        yield server
+
+
+def test_a_tcp_server_is_read_until_it_closes_the_connection() -> None:
+    with tcp_server() as server:
+        url = f"socket://127.0.0.1:{server.getsockname()[1]}"
+        reader = reader_of(url)
+        reader.open()
+        connection, _ = server.accept()
+        assert reader.read() == ()
+        connection.sendall(b"\nT=1\n")
+        assert reader.read() == [Measurement(1_000, {"T": 1})]
+        connection.close()
+        with pytest.raises(ReaderError, match=f"{url} is gone: the server closed the connection"):
+            reader.read()
+        reader.close()
+
+
+def test_a_tcp_server_that_resets_is_gone_too() -> None:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(tcp_server())
+        url = f"socket://127.0.0.1:{server.getsockname()[1]}"
+        port = stack.enter_context(opened(TcpPort(url)))
+        connection, _ = server.accept()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        connection.close()
+        with pytest.raises(ReaderError, match=f"{url} is gone: Connection reset by peer"):
+            port.read()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid", "x" * 70])
+def test_a_tcp_server_that_is_not_there_is_a_sentence(host: str) -> None:
+    with pytest.raises(ReaderError, match=f"can't reach socket://{host}:"):
+        TcpPort(f"socket://{host}:{free_port()}").open()
+
+
+class TelnetEnd(NamedTuple):
+    """What PortManager wants of a connection."""
+
+    write: Callable[[bytes], None]
+
+
+@contextlib.contextmanager
+def rfc2217_server() -> Iterator[tuple[int, Callable[[bytes], object], Callable[[], None]]]:
+    """A telnet server with a loop port behind it: its port, what its line says, its end."""
+    with tcp_server() as server, serial.serial_for_url("loop://", timeout=0) as behind:
+        ending = threading.Event()
+        manager_of: Any = PortManager  # its stub asks for more than it needs
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                manager = manager_of(behind, TelnetEnd(connection.sendall))
+                while not ending.is_set():
+                    if select.select([connection], [], [], 0.01)[0]:
+                        b"".join(manager.filter(connection.recv(1024)))
+                    if content := behind.read(behind.in_waiting):
+                        connection.sendall(b"".join(manager.escape(content)))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+
+        def end() -> None:
+            ending.set()
+            thread.join(DEADLINE_S)
+
+        try:
+            yield server.getsockname()[1], behind.write, end
+        finally:
+            end()
+
+
+# pyserial 3.5 names its own thread in the old way, and leaks its socket when the peer is gone.
+@pytest.mark.filterwarnings(
+    "ignore:set(Daemon|Name)\\(\\) is deprecated:DeprecationWarning",
+    "ignore:unclosed <socket:ResourceWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+def test_an_rfc2217_server_is_read_until_it_is_gone() -> None:
+    with contextlib.ExitStack() as stack:
+        number, say, end = stack.enter_context(rfc2217_server())
+        url = f"rfc2217://127.0.0.1:{number}"
+        port = stack.enter_context(opened(SerialPort(config(url, baudrate=19200))))
+        say(b"T=1\xff\n")
+        assert read_until(port, b"\n") == b"T=1\xff\n"
+        end()
+        with pytest.raises(ReaderError, match=f"{url} is gone: connection failed"):
+            read_until(port, b"never")
+
+
+def test_an_rfc2217_server_that_is_not_there_is_a_sentence() -> None:
+    url = f"rfc2217://127.0.0.1:{free_port()}"
+    with pytest.raises(ReaderError, match=f"can't reach {url}: .*Connection refused"):
+        SerialPort(config(url)).open()
+
+
+@pytest.mark.parametrize(
+    ("port", "reason"),
+    [
+        ("sokcet://host:1", "must be a device .* or begin with socket://, rfc2217://, loop://"),
+        ("socket://host", "must name host and port, as in socket://"),
+        ("socket://:4001", "must name host and port"),
+        ("rfc2217://host:99999", "must name host and port"),
+        ("/dev/tty\0", "holds a NUL"),
+        ("", "at least 1 character"),
+    ],
+)
+def test_a_port_that_can_never_be_opened_is_refused_in_the_config(port: str, reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        config(port)
+
+
+def test_bytes_without_a_decoder_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"needs a decoder, as in \{type: key_value\}"):
+        build(config("loop://"))

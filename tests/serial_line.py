@@ -1,0 +1,45 @@
+"""A serial device for tests: a pty that can be unplugged and plugged in at the same path."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class SerialLine:
+    """`path` is what a config names; it exists only while the line is plugged in."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._master: int | None = None
+
+    def plug(self) -> None:
+        self._master, slave = os.openpty()
+        tty.setraw(slave)
+        self.path.symlink_to(os.ttyname(slave))
+        os.close(slave)
+
+    def unplug(self) -> None:
+        self.path.unlink(missing_ok=True)
+        if self._master is not None:
+            os.close(self._master)
+            self._master = None
+
+    def say(self, content: bytes) -> None:
+        """What the device sends."""
+        assert self._master is not None
+        os.write(self._master, content)
+
+
+@contextlib.contextmanager
+def serial_line(folder: Path) -> Iterator[SerialLine]:
+    """A line that is plugged in."""
+    line = SerialLine(folder / "ttyTEST0")
+    line.plug()
+    try:
+        yield line
+    finally:
+        line.unplug()

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 import gateway
 from gateway.config import Config
 from gateway.config_file import chosen_file, load
-from gateway.errors import ConfigError
+from gateway.decoders import DecoderConfig
+from gateway.errors import ConfigError, ReaderError
+from gateway.explanation import explain
+from gateway.schema import Schema
+from gateway.yaml_tree import Tree
 
 FAILURE, USAGE = 1, 2
 
@@ -117,6 +124,76 @@ def schema() -> None:
 
 
 @app.command()
+def ports() -> None:
+    """List the serial ports of this machine.
+
+    With USB vendor and product, serial number, a name that stays, and whether you may open it.
+    """
+    from gateway.port_list import NO_PORTS, found_ports
+
+    typer.echo("\n".join(map(str, found_ports())) or NO_PORTS)
+
+
+@app.command()
+def monitor(
+    port: Annotated[
+        str, typer.Argument(metavar="PORT", help="As in /dev/ttyUSB0 or socket://nas:4001.")
+    ],
+    baudrate: Annotated[int, typer.Option(help="Bits per second.")] = 9600,
+    bytesize: Annotated[int, typer.Option(help="5, 6, 7 or 8 bits.")] = 8,
+    parity: Annotated[str, typer.Option(help="none, even, odd, mark or space.")] = "none",
+    stopbits: Annotated[float, typer.Option(help="1, 1.5 or 2.")] = 1,
+    decoder: Annotated[
+        str | None,
+        typer.Option(help="json, key_value, csv or regex. Without it: the first that fits."),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="For csv: names, as in temperature,pressure.")
+    ] = None,
+    delimiter: Annotated[str | None, typer.Option(help="For csv: what is between columns.")] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="For regex: as in 'T (?P<temperature>[-.0-9]+)'.")
+    ] = None,
+) -> None:
+    """Show what a serial port says, and publish nothing.
+
+    Each line comes raw and decoded, until Ctrl-C.
+    """
+    from gateway.monitor import Monitor, device_lines
+    from gateway.readers.serial_port import SerialConfig, SerialPort
+
+    line = _section(
+        SerialConfig,
+        {
+            "type": "serial",
+            "port": port,
+            "baudrate": baudrate,
+            "bytesize": bytesize,
+            "parity": parity,
+            "stopbits": stopbits,
+        },
+    )
+    given = {
+        "type": decoder,
+        "columns": columns.split(",") if columns is not None else None,
+        "delimiter": delimiter,
+        "pattern": pattern,
+    }
+    wanted = {key: value for key, value in given.items() if value is not None}
+    serial_port = SerialPort(line)
+    watched = Monitor(serial_port, _section(DecoderConfig, wanted) if wanted else None)
+    try:
+        watched.watch(typer.echo, _hint)
+    except ReaderError as error:
+        _end(str(error), FAILURE)
+    except KeyboardInterrupt:
+        if watched.fitting is not None:
+            _hint(f"\nFor fieldgate.yaml:\n\n{device_lines(line, watched.fitting)}")
+    finally:
+        serial_port.close()
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(f"fieldgate {gateway.__version__}")
@@ -124,6 +201,9 @@ def version() -> None:
 
 def main() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a plain terminal must not end us over a "°"
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="fieldgate")
 
 
@@ -145,6 +225,20 @@ def _summary(config: Config) -> str:
     return f"{count}{listed}, {broker}, page on {config.web.listen}"
 
 
+def _section(section: Any, given: Mapping[str, object]) -> Any:
+    """A section of the config that is given as options."""
+    known = TypeAdapter(section)
+    try:
+        return known.validate_python(given)
+    except ValidationError as error:
+        problems = explain(error, Tree(), Schema(known.json_schema()))
+        _end("\n".join(f"--{problem}" for problem in problems), USAGE)
+
+
+def _hint(text: str) -> None:
+    typer.echo(text, err=True)
+
+
 def _end(message: str, code: int) -> NoReturn:
-    print(message, file=sys.stderr)
+    typer.echo(message, err=True)
     raise typer.Exit(code)

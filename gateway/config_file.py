@@ -132,7 +132,8 @@ def _validated(tree: Tree) -> Config | None:
         tree.problems.extend(explain(error, tree, schema()))
         # Config looks for clashes only where all else is right; here all is said at once.
         for path, value, why in clashes(_claims(tree.root.get("devices"))):
-            tree.problems.append(Problem(tree.place(path), path, f"found {shown(value)}: {why}"))
+            found = "" if path in tree.secrets else f"found {shown(value)}: "
+            tree.problems.append(Problem(tree.place(path), path, found + why))
         return None
     if not config.broker.anonymous and config.users_file is None:
         path = ("broker", "anonymous")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.errors import ConfigError
-from gateway.problem import SECRET_KEYS, KeyPath, Problem, dotted
+from gateway.problem import SECRET_KEYS, KeyPath, Problem, UnreadableError, dotted
 from gateway.yaml_tree import Tree, read_tree
 
 PREFIX = "FIELDGATE__"
@@ -46,52 +45,39 @@ def _branch(
         return Tree(root=text)
     try:
         return read_tree(text, lambda _: name, folder, environ)
-    except ConfigError as error:
-        return Tree(problems=[Problem("", (), str(error))])
+    except UnreadableError as error:
+        return Tree(problems=[error.problem])
 
 
 def _graft(tree: Tree, parts: list[str], branch: Tree, name: str) -> None:
-    """Put a branch where `parts` say; raises LookupError, in a sentence."""
+    """Put a branch where `parts` say; raises LookupError, in a sentence, and changes nothing."""
     if not all(parts):
         raise LookupError(f"names no key, as in {PREFIX}WEB__LISTEN")
-    if tree.root is None:
-        tree.root = {}
-    here: object = tree.root
-    path: KeyPath = ()
-    for depth, part in enumerate(parts):
-        key = _key(here, part, path)
-        path = (*path, key)
-        last = depth == len(parts) - 1
-        new = branch.root if last else _child(here, key)
-        if new is None and not last:
-            new = [] if _is_index(parts[depth + 1]) else {}
-            tree.places[path] = name
-        if isinstance(here, dict):
-            here[key] = new
-        elif isinstance(here, list) and isinstance(key, int):
-            here[key:] = [new, *here[key + 1 :]]
-        here = new
+    root = {} if tree.root is None else tree.root
+    tree.root, path = _grafted(root, parts, branch.root, ())
     _replace_notes(tree, path, branch, name)
 
 
-def _key(here: object, part: str, path: KeyPath) -> str | int:
+def _grafted(here: object, parts: list[str], new: object, path: KeyPath) -> tuple[object, KeyPath]:
+    """`here` with the new value inside, and the whole path to it."""
+    if not parts:
+        return new, path
+    part, *rest = parts
+    if here is None:
+        here = [] if _is_index(part) else {}
     if isinstance(here, dict):
-        return part
+        value, whole = _grafted(here.get(part), rest, new, (*path, part))
+        return {**here, part: value}, whole
     if not isinstance(here, list):
         raise LookupError(f"{dotted(path) or 'the config'} is no section and no list")
     if not _is_index(part):
         raise LookupError(f"{dotted(path)} is a list: its items are counted 0, 1, 2, not {part}")
-    if int(part) > len(here):
-        raise LookupError(f"{dotted((*path, int(part)))} leaves a gap: the next is {len(here)}")
-    return int(part)
-
-
-def _child(here: object, key: str | int) -> object:
-    if isinstance(here, dict):
-        return here.get(key)
-    if isinstance(here, list) and isinstance(key, int) and key < len(here):
-        return here[key]
-    return None
+    index = int(part)
+    if index > len(here):
+        raise LookupError(f"{dotted((*path, index))} leaves a gap: the next is {len(here)}")
+    old = here[index] if index < len(here) else None
+    value, whole = _grafted(old, rest, new, (*path, index))
+    return [*here[:index], value, *here[index + 1 :]], whole
 
 
 def _replace_notes(tree: Tree, path: KeyPath, branch: Tree, name: str) -> None:
@@ -104,6 +90,8 @@ def _replace_notes(tree: Tree, path: KeyPath, branch: Tree, name: str) -> None:
     tree.secrets = set(filter(is_kept, tree.secrets))
     tree.problems = [problem for problem in tree.problems if is_kept(problem.path)]
     tree.places[path] = name
+    for length in range(1, len(path)):
+        tree.places.setdefault(path[:length], name)
     tree.secrets.update((*path, *inner) for inner in branch.secrets)
     tree.problems.extend(
         Problem(problem.place, (*path, *problem.path), problem.sentence)

@@ -52,7 +52,7 @@ class _Finding:
         self.path: KeyPath = place.path
         if details["type"] in ("union_tag_invalid", "union_tag_not_found"):
             self.path = (*place.path, details["ctx"]["discriminator"].strip("'"))
-        self._secret = place.path in tree.secrets or any(part in SECRET_KEYS for part in self.path)
+        self._secret = self.path in tree.secrets or any(part in SECRET_KEYS for part in self.path)
 
     def sentence(self) -> str:
         kind = self._details["type"]

@@ -30,6 +30,14 @@ class Problem:
         return ": ".join(part for part in (self.place, dotted(self.path), self.sentence) if part)
 
 
+class UnreadableError(ConfigError):
+    """A text that gives no tree at all."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
 def config_error(problems: Iterable[Problem]) -> ConfigError:
     """The error for all of them, a line each, every line once."""
     return ConfigError("\n".join(dict.fromkeys(map(str, problems))))

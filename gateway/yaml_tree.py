@@ -9,29 +9,22 @@ from __future__ import annotations
 
 import re
 import stat
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from ruamel.yaml.reader import ReaderError
 
-from gateway.problem import SECRET_KEYS, KeyPath, Problem, config_error, shown
+from gateway.problem import SECRET_KEYS, KeyPath, Problem, UnreadableError, shown
+from gateway.yaml_nodes import MAX_DEPTH, TOO_DEEP, Where, compose
 
 MAX_NODES = 100_000
 """Values in one tree, aliases counted as often as they are used."""
 
-MAX_DEPTH = 32
 MAX_DIGITS = 64
 MAX_SECRET_BYTES = 65_536
 
 _STANDARD = "tag:yaml.org,2002:"
-
-Where = Callable[[int], str]
-"""From a line, counted from 1, to what an error calls the place."""
 
 
 @dataclass(slots=True)
@@ -53,64 +46,13 @@ class Tree:
 def read_tree(text: str, where: Where, folder: Path, environ: Mapping[str, str]) -> Tree:
     """The tree of a YAML text; `!file` is relative to `folder`.
 
-    Raises ConfigError where the text is no YAML or too large as a tree; what else is wrong, like
-    a key that stands twice, is in the tree's problems.
+    Raises UnreadableError where the text is no YAML or too large as a tree; what else is wrong,
+    like a key that stands twice, is in the tree's problems.
     """
     tree = Tree(places={(): where(1)})
-    if (node := _compose(text, where)) is not None:
+    if (node := compose(text, where)) is not None:
         tree.root = _Growth(tree, where, folder, environ).value(node, ())
     return tree
-
-
-def _compose(text: str, where: Where) -> Node | None:
-    yaml = YAML(typ="safe", pure=True)  # libyaml, the other parser, knows YAML 1.1 only
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an anchor may be given anew [YAML 1.2.2, 3.2.2.2]
-            node: Node | None = yaml.compose(text)
-            return node
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        begun = error.context_mark.line + 1 if error.context_mark else line
-        since = f" (it began in line {begun})" if begun != line else ""
-        raise config_error([Problem(where(line), (), _syntax(error) + since)]) from None
-    except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        sentence = f"holds the control character U+{ord(text[error.position]):04X}: take it away"
-        raise config_error([Problem(where(line), (), sentence)]) from None
-    except RecursionError:
-        raise config_error([Problem(where(1), (), _TOO_DEEP)]) from None
-    except (ValueError, OverflowError, YAMLError):  # "\UFFFFFFFF" goes to chr() unchecked
-        line = yaml.reader.line + 1
-        sentence = "this is no YAML: look for an escape like \\U that names no character"
-        raise config_error([Problem(where(line), (), sentence)]) from None
-
-
-_TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels: no key of Fieldgate lies so deep"
-
-_SYNTAX = {
-    "found character '\\t'": "a tab where spaces must be: indent with spaces only",
-    "mapping values are not allowed": "a second colon in one line, or a wrong indentation:"
-    " put text that holds ': ' in quotes",
-    "could not find expected ':'": "a line without `key: value`, or a wrong indentation",
-    "expected <block end>": "the indentation doesn't fit the lines above",
-    "expected '<document start>'": "the first lines don't fit together: write `key: value` lines",
-    "expected ',' or": "a comma or the closing bracket is missing",
-    "found undefined alias": "an alias (*name) without its anchor (&name) above:"
-    " put text that begins with * in quotes",
-    "but found another document": "a second document (--- or ...): Fieldgate reads one only",
-    "found unexpected end of stream": "a quote is opened and never closed",
-    "that cannot start any token": "text that begins with @, ` or % needs quotes",
-}
-
-
-def _syntax(error: MarkedYAMLError) -> str:
-    problem = str(error.problem or error.context or "")
-    for start, sentence in _SYNTAX.items():
-        if start in problem:
-            return f"this is no YAML: {sentence}"
-    return f"this is no YAML: {problem}".replace("\0", "the end of the file")
 
 
 class _Growth:
@@ -144,9 +86,9 @@ class _Growth:
         self._count += 1
         if self._count > MAX_NODES:
             sentence = f"more than {MAX_NODES} values, aliases included: make the file smaller"
-            raise config_error([Problem(self._place(node), (), sentence)])
+            raise UnreadableError(Problem(self._place(node), (), sentence))
         if depth > MAX_DEPTH:
-            raise config_error([Problem(self._place(node), (), _TOO_DEEP)])
+            raise UnreadableError(Problem(self._place(node), (), TOO_DEEP))
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, object]:
         mapping: dict[str, object] = {}
@@ -191,7 +133,7 @@ class _Growth:
         try:
             match tag:
                 case "!!str" | "!!timestamp" | "!!merge":  # no key of ours is a date
-                    return text
+                    return _joined(text)
                 case "!!null":
                     return None
                 case "!!bool":
@@ -204,6 +146,8 @@ class _Growth:
                     return float(re.sub(r"\.(inf|nan)$", r"\1", text.replace("_", "").lower()))
                 case _:
                     self._unknown_tag(node, path)
+        except UnicodeError:
+            self._odd(node, path, "holds half a surrogate pair, which is no text")
         except (ValueError, KeyError):
             self._odd(node, path, f"found {shown(text)}, which is no {tag}")
         return None
@@ -215,10 +159,13 @@ class _Growth:
             example = "!env MQTT_PASSWORD" if node.tag == "!env" else "!file /run/secrets/mqtt"
             self._odd(node, path, f"{node.tag} takes one name, as in {example}")
         elif node.tag == "!env":
-            if (text := self._environ.get(node.value)) is not None:
+            if (text := self._environ.get(node.value)) is None:
+                why = "there is no such environment variable"
+            elif _is_text(text):
                 return text
-            sentence = f"!env {shown(node.value)}: there is no such environment variable"
-            self._odd(node, path, sentence)
+            else:
+                why = "is no UTF-8 text"
+            self._odd(node, path, f"!env {shown(node.value)}: {why}")
         else:
             file = self._folder / node.value
             try:
@@ -251,6 +198,19 @@ def _integer(text: str) -> int:
 
 def _pairs(node: MappingNode) -> list[tuple[Node, Node]]:
     return [(key, value) for key, value in node.value if _tag(key) != "!!merge"]
+
+
+def _joined(text: str) -> str:
+    """Text in which a pair of escapes, as JSON writes them, is the one character that it means."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _tag(node: Node) -> str:

@@ -1,0 +1,171 @@
+"""The publisher over a link of the test's own, which takes or refuses what it is told to."""
+
+import json
+
+import pytest
+
+from broker.errors import LinkAwayError, LinkFullError
+from broker.link import Message
+from gateway.device import Device
+from gateway.handoff import DeviceMeasurement
+from gateway.measurement import Measurement
+from gateway.point import PointNames
+from gateway.publisher import HEALTH_EVERY_S, Publisher, subscriptions, will
+from gateway.rivalry import Rivalry
+
+BASE = "fieldgate"
+
+
+class Wire:
+    """A link whose other end is a list; it echoes what the publisher subscribes to."""
+
+    def __init__(self) -> None:
+        self.is_up = True
+        self.reason = ""
+        self.waiting = 0
+        self.room = 10_000
+        self.published: list[Message] = []
+
+    def publish(self, message: Message) -> None:
+        if not self.is_up:
+            raise LinkAwayError("away")
+        if not self.room:
+            raise LinkFullError("full")
+        self.room -= 1
+        self.published.append(message)
+
+    def take(self) -> dict[str, bytes]:
+        taken = {message.topic: message.payload for message in self.published}
+        self.published.clear()
+        return taken
+
+
+@pytest.fixture
+def wire() -> Wire:
+    return Wire()
+
+
+@pytest.fixture
+def publisher(wire: Wire) -> Publisher:
+    devices = {
+        name: Device(f"{BASE}/{name}", PointNames(), description={"name": name})
+        for name in ("boiler", "meter")
+    }
+    publisher = Publisher(BASE, devices, Rivalry(BASE, "a"))
+    publisher.attach(wire)
+    return publisher
+
+
+def come_up(publisher: Publisher, wire: Wire) -> None:
+    wire.is_up = True
+    publisher.link_up()
+    publisher.receive([m for m in wire.published if m.topic == f"{BASE}/bridge/request/ping"])
+
+
+def said(device: str, **fields: float) -> DeviceMeasurement:
+    return DeviceMeasurement(device, Measurement(1_000, fields))
+
+
+def test_nothing_is_published_before_it_is_clear_that_nobody_else_does(
+    publisher: Publisher, wire: Wire
+) -> None:
+    publisher.link_up()
+    publisher.came_online("boiler")
+    publisher.measured([said("boiler", t=1)])
+    assert list(wire.take()) == [f"{BASE}/bridge/request/ping"]
+
+
+def test_birth_comes_first_and_then_everything_that_is_known(
+    publisher: Publisher, wire: Wire
+) -> None:
+    publisher.came_online("boiler")
+    publisher.measured([said("boiler", t=1)])
+    come_up(publisher, wire)
+    taken = wire.take()
+    assert list(taken)[1:4] == [f"{BASE}/bridge/{below}" for below in ("state", "info", "devices")]
+    assert taken[f"{BASE}/boiler/availability"] == b'{"state":"online"}'
+    assert taken[f"{BASE}/meter/availability"] == b'{"state":"offline"}'
+    assert taken[f"{BASE}/boiler/t"] == b"1"
+    health = json.loads(taken[f"{BASE}/bridge/health"])
+    assert health["devices"]["boiler"] == {"state": "online", "reason": ""}
+
+
+def test_a_burst_publishes_every_point_and_one_state(publisher: Publisher, wire: Wire) -> None:
+    come_up(publisher, wire)
+    wire.take()
+    publisher.measured([said("boiler", t=number) for number in range(5)])
+    assert [message.topic for message in wire.published] == [
+        *[f"{BASE}/boiler/t"] * 5,
+        f"{BASE}/boiler",
+    ]
+
+
+def test_what_changed_while_the_link_was_away_is_published_when_it_is_back(
+    publisher: Publisher, wire: Wire
+) -> None:
+    come_up(publisher, wire)
+    wire.is_up = False
+    publisher.link_down("away")
+    publisher.measured([said("boiler", t=1), said("boiler", t=2)])
+    publisher.came_online("meter")
+    wire.take()
+    come_up(publisher, wire)
+    taken = wire.take()
+    assert taken[f"{BASE}/boiler/t"] == b"2"
+    assert taken[f"{BASE}/meter/availability"] == b'{"state":"online"}'
+
+
+def test_what_a_full_link_refused_is_published_a_second_later(
+    publisher: Publisher, wire: Wire
+) -> None:
+    come_up(publisher, wire)
+    wire.take()
+    wire.room = 0
+    publisher.measured([said("boiler", t=1)])
+    publisher.tick()
+    assert wire.take() == {}
+    wire.room = 10_000
+    publisher.tick()
+    taken = wire.take()
+    assert taken[f"{BASE}/boiler/t"] == b"1"
+    assert f"{BASE}/boiler" in taken
+    publisher.tick()
+    assert wire.take() == {}
+
+
+def test_a_new_point_is_announced(publisher: Publisher, wire: Wire) -> None:
+    come_up(publisher, wire)
+    wire.take()
+    publisher.measured([said("boiler", t=1)])
+    publisher.tick()
+    devices = json.loads(wire.take()[f"{BASE}/bridge/devices"])["devices"]
+    assert devices[0] == {"name": "boiler", "points": {"t": {}}}
+
+
+def test_health_says_why_and_is_repeated(publisher: Publisher, wire: Wire) -> None:
+    come_up(publisher, wire)
+    wire.take()
+    publisher.went_offline("boiler", "the port is gone")
+    health = json.loads(wire.take()[f"{BASE}/bridge/health"])
+    assert health["devices"]["boiler"] == {"state": "offline", "reason": "the port is gone"}
+    for _ in range(HEALTH_EVERY_S):
+        publisher.tick()
+    assert f"{BASE}/bridge/health" in wire.take()
+
+
+def test_an_orderly_end_says_that_everything_is_offline(publisher: Publisher, wire: Wire) -> None:
+    publisher.came_online("boiler")
+    come_up(publisher, wire)
+    wire.take()
+    publisher.farewell()
+    taken = wire.take()
+    assert taken[f"{BASE}/boiler/availability"] == b'{"state":"offline"}'
+    assert list(taken)[-1] == f"{BASE}/bridge/state" == will(BASE).topic
+    publisher.measured([said("boiler", t=1)])
+    assert wire.take() == {}
+
+
+def test_it_subscribes_to_what_it_answers() -> None:
+    assert {one.topic_filter for one in subscriptions(BASE)} == {
+        f"{BASE}/bridge/{below}" for below in ("state", "request/ping", "response/ping")
+    }

@@ -7,8 +7,8 @@ import logging
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,9 +28,6 @@ from webui.role import serving_web
 
 ROLES = frozenset({"broker", "readers", "web"})
 FAILURE, USAGE = 1, 2
-
-USERS_CHECK_S = 2.0
-"""How soon a changed users file is taken up, for one stat() each time."""
 
 
 def run(config: Config, only: frozenset[str]) -> int:
@@ -55,7 +52,7 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
         users: Users = NoUsers()
         if "web" in roles:
             host, port = config.web.address
-            users = await stack.enter_async_context(_users(config, host))
+            users = stack.enter_context(_users(config, host))
             sockets = listen(
                 host,
                 port,
@@ -105,8 +102,8 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
             task.result()
 
 
-@asynccontextmanager
-async def _users(config: Config, host: str) -> AsyncIterator[Users]:
+@contextmanager
+def _users(config: Config, host: str) -> Iterator[Users]:
     """The users in force on the HTTP port; created where it is open to others and has none."""
     named = config.users_file is not None
     path = config.users_file or Path("users.yaml")
@@ -123,18 +120,10 @@ async def _users(config: Config, host: str) -> AsyncIterator[Users]:
             flush=True,
         )
         users = UsersFile(path)
-    watching = asyncio.create_task(_watch(users))
     try:
         yield users
     finally:
-        watching.cancel()
         users.close()
-
-
-async def _watch(users: Users) -> None:
-    while True:
-        await asyncio.sleep(USERS_CHECK_S)
-        await users.reload_if_changed()
 
 
 def _stop_by_signal() -> asyncio.Event:

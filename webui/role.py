@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +20,10 @@ from webui.kept import keeps_last_value
 from webui.pacer import Pacer
 from webui.publishing import publisher
 from webui.server import serving_http
-from webui.state import WebState
+from webui.state import USERS_CHANGED, WebState
+
+USERS_CHECK_S = 2.0
+"""How soon a changed users file is taken up, for one stat() each time."""
 
 
 @asynccontextmanager
@@ -42,4 +46,17 @@ async def serving_web(
         state = WebState(hub, publisher(connection), base_topic, bridge.why_not_ready)
         app = Doorkeeper(web_application(state, base_path=door.base_path), users, door)
         async with serving_http(app, state, sockets):
-            yield
+            watching = asyncio.create_task(_watch(users, state))
+            try:
+                yield
+            finally:
+                watching.cancel()
+                await asyncio.wait([watching])
+
+
+async def _watch(users: Users, state: WebState) -> None:
+    """Take up a changed users file, and let everybody come back as who they are now."""
+    while True:
+        await asyncio.sleep(USERS_CHECK_S)
+        if await users.reload_if_changed():
+            state.end_sessions(USERS_CHANGED, "the users or their rules have changed")

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from webui.state import WebState
+from webui.state import SERVICE_RESTART, WebState
 from webui.wire import MAX_REQUEST_BYTES
 
 STOP_S = 3
@@ -59,7 +59,7 @@ async def serving_http(
             await asyncio.sleep(0.005)
         yield
     finally:
-        state.stopping.set()
+        state.end_sessions(SERVICE_RESTART, "the server stops or restarts")
         server.should_exit = True
         with contextlib.suppress(asyncio.CancelledError):
             await serving

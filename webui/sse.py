@@ -59,7 +59,7 @@ class EventStream:
             try:
                 async with asyncio.TaskGroup() as tasks:
                     delivering = tasks.create_task(_deliver(subscription, due, send))
-                    stopping = tasks.create_task(self._state.stopping.wait())
+                    stopping = tasks.create_task(self._state.ending.wait())
                     gone = tasks.create_task(_wait_until_gone(receive))
                     tasks_left = {delivering, stopping, gone}
                     await asyncio.wait(tasks_left, return_when=asyncio.FIRST_COMPLETED)

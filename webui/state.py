@@ -14,6 +14,27 @@ MAX_SESSIONS = 10_000
 """Browsers and streams at once; the next one is told to come back later."""
 
 
+SERVICE_RESTART = 1012
+USERS_CHANGED = 4001
+"""Why we close WebSockets: come back, after a moment, and as whoever you are then."""
+
+
+class Ending:
+    """What all sessions of one time wait for: to be told why they end."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.code = 0
+        self.reason = ""
+
+    def tell(self, code: int, reason: str) -> None:
+        self.code, self.reason = code, reason
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+
 @dataclass(slots=True)
 class WebState:
     """The web application's state. `why_not_ready()` is a sentence, empty when all is well."""
@@ -23,7 +44,7 @@ class WebState:
     base_topic: str
     why_not_ready: Callable[[], str]
     sessions: int = 0
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    ending: Ending = field(default_factory=Ending)
 
     @contextmanager
     def counted(self) -> Iterator[bool]:
@@ -36,3 +57,8 @@ class WebState:
             yield True
         finally:
             self.sessions -= 1
+
+    def end_sessions(self, code: int, reason: str) -> None:
+        """End all WebSockets, with this close code, and all streams; new ones may come."""
+        self.ending.tell(code, reason)
+        self.ending = Ending()

@@ -9,7 +9,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from webui.auth import identity_of
 from webui.errors import RefusedError
 from webui.session import Session
-from webui.state import WebState
+from webui.state import Ending, WebState
 
 TRY_AGAIN_LATER = 1013
 """The close code for one session too many [IANA WebSocket Close Code registry]."""
@@ -29,8 +29,10 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 delivering = tasks.create_task(session.deliver())
+                ending = tasks.create_task(_close_at(state.ending, websocket))
                 await _read(websocket, session)
                 delivering.cancel()
+                ending.cancel()
         except* WebSocketDisconnect:
             pass
         finally:
@@ -47,3 +49,8 @@ async def _read(websocket: WebSocket, session: Session) -> None:
             await session.refuse(RefusedError("bad_frame", "send text frames, not binary ones"))
         else:
             await session.answer(text)
+
+
+async def _close_at(ending: Ending, websocket: WebSocket) -> None:
+    await ending.wait()
+    await websocket.close(ending.code, ending.reason)

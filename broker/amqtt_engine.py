@@ -56,6 +56,9 @@ AWAY_S = 24 * 3600
 SETTLE_S = 0.1
 """At the end: until subscribers hear what was published last, which amqtt acknowledges before."""
 
+PATIENCE_TURNS = 50
+"""Turns of the loop in which amqtt can work off a message many times over: it takes about six."""
+
 FLUSH_S = 1.0
 """At the end: how long what was sent may take to leave, and amqtt to see that a client is gone."""
 
@@ -69,7 +72,8 @@ REMEDY = (
 
 _LISTENER = "ours"
 
-_connect_deadline: ContextVar[asyncio.Timeout] = ContextVar("connect_deadline")
+_connecting: ContextVar[tuple[asyncio.Timeout, _PatientReader]] = ContextVar("connecting")
+"""What the plug-in, which amqtt calls in a task of its own, must know about the connection."""
 
 _Server = asyncio.Server | WebSocketServer
 
@@ -102,7 +106,10 @@ async def running(listeners: Sequence[str], origins: Collection[str]) -> AsyncIt
 def _config() -> BrokerConfig:
     """No plug-in but ours, which must be said: without the key amqtt loads four of its own."""
     return BrokerConfig(
-        listeners={"default": ListenerConfig(ListenerType.EXTERNAL), _LISTENER: ListenerConfig(ListenerType.EXTERNAL)},
+        listeners={
+            "default": ListenerConfig(ListenerType.EXTERNAL),
+            _LISTENER: ListenerConfig(ListenerType.EXTERNAL),
+        },
         plugins={f"{Everybody.__module__}.{Everybody.__qualname__}": {}},
         session_expiry_interval=AWAY_S,
     )
@@ -115,7 +122,9 @@ class Everybody(BaseAuthPlugin):
     """
 
     async def authenticate(self, *, session: Session) -> bool:
-        _connect_deadline.get().reschedule(None)
+        deadline, reader = _connecting.get()
+        deadline.reschedule(None)
+        reader.session = session
         if not isinstance(session.retained_messages, _Waiting):
             session.retained_messages = _Waiting()
         return True
@@ -130,6 +139,31 @@ class _Waiting(asyncio.Queue[ApplicationMessage]):
         self.put_nowait(item)
 
 
+class _PatientReader(ReaderAdapter):
+    """Reads on only when amqtt has worked off what this client published before.
+
+    amqtt reads whatever is there without a pause, and at DISCONNECT it throws away what it read
+    but did not work off, acknowledged or not. The wait is short: behind a message may come the
+    very PUBACK that amqtt waits for before it goes on.
+    """
+
+    def __init__(self, inner: ReaderAdapter) -> None:
+        self._inner = inner
+        self.session: Session | None = None
+
+    async def read(self, n: int = -1) -> bytes:
+        if self.session is not None:
+            await asyncio.sleep(0)  # each packet is handled in a task, which has to start
+            for _ in range(PATIENCE_TURNS):
+                if self.session.delivered_message_queue.empty():
+                    break
+                await asyncio.sleep(0)
+        return await self._inner.read(n)
+
+    def feed_eof(self) -> None:
+        self._inner.feed_eof()
+
+
 class _Connections:
     """The connections that amqtt serves now, each in the task that its server made for it."""
 
@@ -138,9 +172,10 @@ class _Connections:
         self._open: dict[asyncio.Task[None], asyncio.WriteTransport] = {}
 
     async def serve(
-        self, reader: ReaderAdapter, writer: WriterAdapter, transport: asyncio.WriteTransport
+        self, adapter: ReaderAdapter, writer: WriterAdapter, transport: asyncio.WriteTransport
     ) -> None:
         """Let amqtt talk to one client, until either of them has had enough."""
+        reader = _PatientReader(adapter)
         task = asyncio.current_task()
         assert task is not None
         if len(self._open) >= MAX_CONNECTIONS:
@@ -150,7 +185,7 @@ class _Connections:
         self._open[task] = transport
         try:
             async with asyncio.timeout(CONNECT_S) as deadline:
-                _connect_deadline.set(deadline)
+                _connecting.set((deadline, reader))
                 await self._broker.external_connected(reader, writer, _LISTENER)
         except TimeoutError:
             logger.debug("closed a connection that sent no CONNECT for %s s", CONNECT_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from tests.real_ends import DEADLINE_S
@@ -130,6 +130,14 @@ class Client:
         packets: list[Packet] = []
         while not packets or packets[-1].topic != topic:
             packets.append((await self.read_until(PUBLISH))[-1])
+        return packets
+
+    async def read_until_closed(self) -> list[Packet]:
+        """All packets until the broker closes the connection."""
+        packets: list[Packet] = []
+        with suppress(EOFError):
+            while True:
+                packets.append(await self.read())
         return packets
 
     async def ping(self) -> list[Packet]:

@@ -14,7 +14,7 @@ import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.metadata import requires
 from typing import Any
 
@@ -136,10 +136,10 @@ async def settle(client: Client) -> list[Packet]:
 
     Its broadcast queue is in order, but an answer overtakes it: so a message of our own first.
     """
-    await client.subscribe("settle")
+    got = (await client.subscribe("settle"))[:-1]
     await client.send(publish("settle"))
-    got = await client.read_until_topic("settle")
-    return got[:-1] + await client.ping()
+    got += (await client.read_until_topic("settle"))[:-1]
+    return got + await client.ping()
 
 
 async def test_with_a_topic_plug_in_acknowledged_messages_are_lost_when_the_publisher_leaves() -> (
@@ -159,31 +159,44 @@ async def test_with_a_topic_plug_in_acknowledged_messages_are_lost_when_the_publ
 
 
 async def test_with_a_topic_plug_in_messages_are_lost_while_others_subscribe() -> None:
-    async with stock(WITH_RULES) as port, connected(port, "watcher") as watcher:
+    async with (
+        stock(WITH_RULES) as port,
+        connected(port, "other") as other,
+        connected(port, "watcher") as watcher,
+        connected(port, "publisher") as publisher,
+    ):
+        await other.subscribe("+")  # whose rule is looked up before the watcher's turn
         await watcher.subscribe("a")
-        async with (
-            connected(port, "publisher") as publisher,
-            connected(port, "other") as other,
-            unheard_errors() as errors,
-        ):
+        async with unheard_errors() as errors:
             for i in range(1, 101):
                 await publisher.send(publish("a", packet_id=i))
                 await other.send(subscribe(f"other/{i}", packet_id=i))
             acknowledged = [await publisher.read() for _ in range(100)]
             assert {packet.type for packet in acknowledged} == {PUBACK}
             await settle(publisher)
-            arrived = [packet for packet in await settle(watcher) if packet.topic == "a"]
-            assert len(arrived) < 100
+            assert len(await settle(watcher)) < 100
         assert {str(error) for error in errors} == {"dictionary changed size during iteration"}
+
+
+async def test_without_one_acknowledged_messages_are_lost_too_when_keep_alive_is_off() -> None:
+    # Up to Python 3.11 a keep-alive slows amqtt's reader down enough; from 3.12 on nothing does.
+    async with stock() as port, connected(port, "watcher") as watcher:
+        await watcher.subscribe("a")
+        async with connected(port, "publisher", keep_alive_s=0) as publisher:
+            await publisher.send(*[publish("a", packet_id=i) for i in range(1, 201)])
+            for _ in range(200):
+                assert (await publisher.read()).type == PUBACK
+            await publisher.send(DISCONNECT)
+            await publisher.read_until_closed()
+        assert len(await settle(watcher)) < 200
 
 
 async def test_of_a_burst_of_qos_0_messages_before_a_disconnect_most_are_lost() -> None:
     async with stock() as port, connected(port, "watcher") as watcher:
         await watcher.subscribe("a")
-        async with connected(port, "publisher") as publisher:
+        async with connected(port, "publisher", keep_alive_s=0) as publisher:
             await publisher.send(publish("a") * 20_000, DISCONNECT)
-            with suppress(EOFError):
-                await publisher.read()
+            await publisher.read_until_closed()
         assert len(await settle(watcher)) < 10_000
 
 

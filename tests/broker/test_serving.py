@@ -11,6 +11,7 @@ from broker.config import BrokerConfig, TlsConfig
 from broker.errors import EngineError, ListenError
 from broker.serving import serving
 from tests.mqtt_packets import (
+    DISCONNECT,
     PUBACK,
     connect,
     connected,
@@ -217,6 +218,23 @@ async def test_one_connection_too_many_is_closed_and_the_others_live(
             assert await first.ping() == []
 
 
+@pytest.mark.parametrize("keep_alive_s", [0, 60])
+async def test_nothing_is_lost_of_a_burst_before_a_disconnect(keep_alive_s: int) -> None:
+    async with serving(AMQTT) as broker:
+        port = port_of(broker.endpoint.url)
+        async with connected(port, "watcher") as watcher:
+            await watcher.subscribe("a")
+            async with connected(port, "sender", keep_alive_s=keep_alive_s) as sender:
+                burst = [publish("a", packet_id=number) for number in range(1, 501)]
+                await sender.send(publish("a") * 1500, *burst, DISCONNECT)
+                await sender.read_until_closed()
+            await watcher.send(publish("a", b"end"))
+            arrived = 0
+            while (await watcher.read()).payload != b"end":
+                arrived += 1
+            assert arrived == 2000
+
+
 async def test_a_lasting_session_keeps_the_newest_messages_up_to_a_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -226,7 +244,7 @@ async def test_a_lasting_session_keeps_the_newest_messages_up_to_a_bound(
         async with connected(port, "sender") as sender:
             async with connected(port, "away", clean=False) as away:
                 await away.subscribe("a", 1)
-                await away.send(b"\xe0\x00")
+                await away.send(DISCONNECT)
                 with pytest.raises(EOFError):
                     await away.read()
             await sender.subscribe("done")

@@ -15,6 +15,8 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 import gateway
+from broker.errors import EngineError
+from broker.serving import check_engine
 from gateway.config import Config
 from gateway.config_file import chosen_file, load
 from gateway.decoders import DecoderConfig
@@ -99,6 +101,10 @@ def check(config: ConfigFile = None) -> None:
     All that is wrong is said at once: file:line, key, what was found, what is allowed.
     """
     settings = _load(config)
+    try:
+        check_engine(settings.broker, has_users=settings.users_file is not None)
+    except EngineError as error:
+        _end(str(error), USAGE)
     file = config or chosen_file()
     name = f"{file} is" if file else "No fieldgate.yaml here; the defaults are"
     typer.echo(f"{name} fine: {_summary(settings)}")
@@ -161,6 +167,7 @@ def monitor(
     """
     from gateway.monitor import Monitor, device_lines
     from gateway.readers.serial_port import SerialConfig, SerialPort
+    from gateway.readers.tcp_port import TcpPort
 
     line = _section(
         SerialConfig,
@@ -180,7 +187,7 @@ def monitor(
         "pattern": pattern,
     }
     wanted = {key: value for key, value in given.items() if value is not None}
-    serial_port = SerialPort(line)
+    serial_port = TcpPort(port) if port.startswith("socket://") else SerialPort(line)
     watched = Monitor(serial_port, _section(DecoderConfig, wanted) if wanted else None)
     try:
         watched.watch(typer.echo, _hint)
@@ -232,7 +239,8 @@ def _section(section: Any, given: Mapping[str, object]) -> Any:
         return known.validate_python(given)
     except ValidationError as error:
         problems = explain(error, Tree(), Schema(known.json_schema()))
-        _end("\n".join(f"--{problem}" for problem in problems), USAGE)
+        lines = (f"--{problem}".replace("--type: ", "--decoder: ") for problem in problems)
+        _end("\n".join(lines), USAGE)
 
 
 def _hint(text: str) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from broker.config import BrokerConfig
@@ -19,18 +24,14 @@ from gateway.address import (
     check_origin,
     split_address,
 )
+from gateway.claim import Claim, clashes
 from gateway.decoders import DecoderConfig
 from gateway.point import MAX_SLUG_CHARACTERS, RESERVED_POINTS
+from gateway.readers import ReaderConfig
 from gateway.readers.host import HostConfig
-from gateway.readers.replay import ReplayConfig
-from gateway.readers.serial_port import SerialConfig
 from gateway.section import Section
 
-ReaderConfig = Annotated[
-    HostConfig | SerialConfig | ReplayConfig,
-    Field(discriminator="type"),
-]
-
+USERS_FILE = "users.yaml"
 RESERVED_DEVICES = frozenset({"bridge"})
 MAX_DEVICES = 256
 MAX_POINTS = 256
@@ -186,6 +187,18 @@ class Config(Section):
         default="info", description="How much to say on standard error."
     )
 
+    _beside: Path = PrivateAttr(default=Path(USERS_FILE))
+
+    def model_post_init(self, context: object) -> None:
+        """Take the config file's folder from the validation's context, where there is one."""
+        if isinstance(context, Path):
+            self._beside = context / USERS_FILE
+
+    @property
+    def users_path(self) -> Path:
+        """Where the users are, or are to be written: `users_file`, or beside the config file."""
+        return self.users_file or self._beside
+
     @model_validator(mode="after")
     def _devices_keep_apart(self) -> Config:
         claims = [
@@ -205,45 +218,3 @@ class Config(Section):
                 ],
             )
         return self
-
-
-class Claim(NamedTuple):
-    """What one device wants for itself alone."""
-
-    name: object
-    id: object
-    port: object
-
-
-class Clash(NamedTuple):
-    """A claim that an earlier device has made already."""
-
-    path: tuple[str | int, ...]
-    value: object
-    why: str
-
-
-def clashes(claims: Sequence[Claim]) -> Iterator[Clash]:
-    """Each name, id and serial port that two devices want; odd values claim nothing."""
-    taken: dict[tuple[str, str], int] = {}
-    for place, claim in enumerate(claims):
-        wanted: list[tuple[str, tuple[str, ...], object]] = [
-            ("name", ("name",), claim.name),
-            ("id", ("id",), claim.id),
-            ("port", ("reader", "port"), claim.port),
-        ]
-        for kind, path, value in wanted:
-            if not isinstance(value, str) or value.startswith("loop:"):
-                continue
-            key = os.path.normpath(value) if kind == "port" and "://" not in value else value
-            first = taken.setdefault((kind, key), place)
-            if first == place:
-                continue
-            if kind == "id" and claim.name == claims[first].name:
-                continue  # follows from the name, which is reported
-            why = {
-                "name": "each device needs a name of its own",
-                "id": "each device needs an id of its own",
-                "port": "a port has one owner: read it as one device",
-            }[kind]
-            yield Clash(("devices", place, *path), value, f"devices.{first} has it already: {why}")

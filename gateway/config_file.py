@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gateway.config import Claim, Config, clashes
+from gateway.claim import Claim, clashes
+from gateway.config import USERS_FILE, Config
 from gateway.environment import override
 from gateway.explanation import explain
 from gateway.problem import Problem, config_error, shown
@@ -17,7 +18,6 @@ from gateway.schema import Schema
 from gateway.yaml_tree import Tree, read_tree
 
 DEFAULT_FILE = Path("fieldgate.yaml")
-USERS_FILE = "users.yaml"
 MAX_BYTES = 1_048_576
 
 PATHS = (
@@ -51,7 +51,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     tree.root.setdefault("data", "data")
     _make_absolute(tree, folder)
     _find_users(tree.root, tree, folder)
-    config = _validated(tree)
+    config = _validated(tree, folder)
     if tree.problems or config is None:
         raise config_error(sorted(tree.problems, key=_order))
     return config
@@ -123,11 +123,11 @@ def _find_users(root: dict[str, object], tree: Tree, folder: Path) -> None:
         tree.problems.append(Problem(tree.place(("users_file",)), ("users_file",), sentence))
 
 
-def _validated(tree: Tree) -> Config | None:
+def _validated(tree: Tree, folder: Path) -> Config | None:
     """The config, or None and why in the tree's problems."""
     assert isinstance(tree.root, dict)
     try:
-        config = Config.model_validate(tree.root)
+        config = Config.model_validate(tree.root, context=folder)
     except ValidationError as error:
         tree.problems.extend(explain(error, tree, schema()))
         # Config looks for clashes only where all else is right; here all is said at once.

@@ -42,6 +42,7 @@ class Monitor:
     def watch(self, say: Callable[[str], None], hint: Callable[[str], None]) -> None:
         """Say each line; returns never. Raises ReaderError when the port is gone."""
         self._port.open()
+        hint("Listening; Ctrl-C ends.")
         heard, since = 0, time.monotonic()
         quiet = True
         while True:

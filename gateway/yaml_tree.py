@@ -159,10 +159,11 @@ class _Growth:
             example = "!env MQTT_PASSWORD" if node.tag == "!env" else "!file /run/secrets/mqtt"
             self._odd(node, path, f"{node.tag} takes one name, as in {example}")
         elif node.tag == "!env":
-            if (text := self._environ.get(node.value)) is None:
+            given = self._environ.get(node.value)
+            if given is None:
                 why = "there is no such environment variable"
-            elif _is_text(text):
-                return text
+            elif _is_text(given):
+                return given
             else:
                 why = "is no UTF-8 text"
             self._odd(node, path, f"!env {shown(node.value)}: {why}")
@@ -171,7 +172,7 @@ class _Growth:
             try:
                 return _secret(file)
             except (OSError, ValueError) as error:
-                why = error.strerror if isinstance(error, OSError) else str(error)
+                why = (error.strerror if isinstance(error, OSError) else None) or str(error)
                 self._odd(node, path, f"!file {shown(str(file))}: {why}")
         return None
 

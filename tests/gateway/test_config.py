@@ -145,6 +145,14 @@ def test_users_yaml_beside_the_config_file_is_taken(load_text: Load, tmp_path: P
     assert config.users_file == tmp_path / "users.yaml"
 
 
+def test_users_would_be_written_beside_the_config_file(load_text: Load, tmp_path: Path) -> None:
+    config = load_text("")
+    assert config.users_file is None
+    assert config.users_path == tmp_path / "users.yaml"
+    config = config.model_copy(update={"log_level": "debug"})
+    assert config.users_path == tmp_path / "users.yaml"
+
+
 def test_a_users_file_that_is_named_must_be_there(load_text: Load, tmp_path: Path) -> None:
     (line,) = problems(load_text, "\nusers_file: people.yaml\n")
     missing = tmp_path / "people.yaml"

@@ -1,0 +1,49 @@
+"""What one device can't share with another: its name, its id, its port."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+
+class Claim(NamedTuple):
+    """What one device wants for itself alone."""
+
+    name: object
+    id: object
+    port: object
+
+
+class Clash(NamedTuple):
+    """A claim that an earlier device has made already."""
+
+    path: tuple[str | int, ...]
+    value: object
+    why: str
+
+
+def clashes(claims: Sequence[Claim]) -> Iterator[Clash]:
+    """Each name, id and serial port that two devices want; odd values claim nothing."""
+    taken: dict[tuple[str, str], int] = {}
+    for place, claim in enumerate(claims):
+        wanted: list[tuple[str, tuple[str, ...], object]] = [
+            ("name", ("name",), claim.name),
+            ("id", ("id",), claim.id),
+            ("port", ("reader", "port"), claim.port),
+        ]
+        for kind, path, value in wanted:
+            if not isinstance(value, str) or value.startswith("loop:"):
+                continue
+            key = os.path.normpath(value) if kind == "port" and "://" not in value else value
+            first = taken.setdefault((kind, key), place)
+            if first == place:
+                continue
+            if kind == "id" and claim.name == claims[first].name:
+                continue  # follows from the name, which is reported
+            why = {
+                "name": "each device needs a name of its own",
+                "id": "each device needs an id of its own",
+                "port": "a port has one owner: read it as one device",
+            }[kind]
+            yield Clash(("devices", place, *path), value, f"devices.{first} has it already: {why}")

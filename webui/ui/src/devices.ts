@@ -1,6 +1,6 @@
 /** Devices as the page shows them, made from the topic tree: no element, no socket. */
 
-import { asNumber } from './format';
+import { asNumber, label } from './format';
 import { isObject, parseObject } from './protocol';
 import type { Change, Store, TopicValue } from './store';
 import { parseDeviceTopic } from './topic';
@@ -30,6 +30,7 @@ export interface Availability {
 export interface PointView {
   readonly point: string;
   readonly topic: string;
+  /** As the config names it, else made from the point. */
   readonly name: string;
   readonly unit: string;
   readonly numeric: boolean;
@@ -147,7 +148,10 @@ export class DeviceBoard {
       if (value === undefined) return [];
       const info = device.points.get(point);
       const numeric = asNumber(value.payload) !== null;
-      return [{ point, topic, name: info?.name ?? '', unit: info?.unit ?? '', numeric, value }];
+      const unit = info?.unit ?? '';
+      const given = info?.name ?? '';
+      const name = given === '' ? label(point, unit) : given;
+      return [{ point, topic, name, unit, numeric, value }];
     });
     const availability = store.get(`${own}/availability`);
     return {

@@ -28,10 +28,11 @@ export function reading(payload: string, unit: string): Reading {
   const bytes = BYTES.exec(unit);
   if (bytes !== null) {
     const step = byteStep(value);
-    return { value: digits(value / 1000 ** step), unit: `${BYTE_STEPS[step] ?? ''}${bytes[2] ?? ''}` };
+    const scaled = step === 0 ? value : Number((value / 1000 ** step).toPrecision(3));
+    return { value: digits(scaled), unit: `${BYTE_STEPS[step] ?? ''}${bytes[2] ?? ''}` };
   }
   if (unit === 's' && value >= 120) return { value: text.duration(value), unit: '' };
-  return { value: digits(value), unit };
+  return { value: digits(value, decimals(payload)), unit };
 }
 
 /** How often `value` can be divided by 1000 and stay readable. */
@@ -45,21 +46,32 @@ export function isBytes(unit: string): boolean {
   return BYTES.test(unit);
 }
 
-/** About four digits that say something; no exponent where a person would write none. */
-export function digits(value: number): string {
+/**
+ * About four digits that say something; no exponent where a person would write none.
+ *
+ * `atLeast` decimals are kept where there is room: a device that writes 49.0 means it, and a
+ * value that jumps between 49 and 49.1 is hard to read.
+ */
+export function digits(value: number, atLeast = 0): string {
   const size = Math.abs(value);
-  if (size === 0) return '0';
-  if (size >= 1e12 || size < 1e-4) return value.toExponential(2).replace('e+', 'e');
-  const places = size >= 1000 ? 1 : size >= 10 ? 2 : size >= 0.1 ? 3 : 5;
-  return value.toLocaleString('en', { maximumFractionDigits: places }).replaceAll(',', '\u202f');
+  if (size !== 0 && (size >= 1e12 || size < 1e-4)) return value.toExponential(2).replace('e+', 'e');
+  const most = size >= 1000 ? 1 : size >= 10 || size === 0 ? 2 : size >= 0.1 ? 3 : 5;
+  const form = { minimumFractionDigits: Math.min(atLeast, most), maximumFractionDigits: most };
+  return value.toLocaleString('en', form).replaceAll(',', '\u202f');
+}
+
+/** How many decimals a payload is written with. */
+export function decimals(payload: string): number {
+  return /\.(\d+)\s*$/.exec(payload)?.[1]?.length ?? 0;
 }
 
 /** Words that look wrong in small letters. */
-const CAPITALS = new Set(['cpu', 'gpu', 'ram', 'usb', 'ip', 'rssi', 'snr', 'id', 'uv', 'pwm', 'adc', 'io']);
+const CAPITALS = new Set(['cpu', 'gpu', 'ram', 'usb', 'ip', 'rssi', 'snr', 'id', 'uv', 'pwm', 'adc', 'io', 'co2']);
 
-/** `cpu_percent` → `CPU percent`: a slug as a label. */
-export function label(slug: string): string {
+/** `cpu_temperature` → `CPU temperature`: a slug as a label; what the unit says is left out. */
+export function label(slug: string, unit = ''): string {
   const words = slug.split(/[_-]+/).filter((word) => word !== '');
+  if (unit === '%' && words.length > 1 && words.at(-1) === 'percent') words.pop();
   const spoken = words.map((word) => (CAPITALS.has(word) ? word.toUpperCase() : word)).join(' ');
   return spoken === '' ? slug : spoken.charAt(0).toUpperCase() + spoken.slice(1);
 }

@@ -7,14 +7,24 @@ import { asNumber } from './format';
 import { HealthWatch, judge, type Status } from './health';
 import { serverClock } from './now';
 import type { Cursor, Gap, Message, Subscribed } from './protocol';
-import { SampleRing, SparkHistory } from './series';
+import { type Sample, SampleRing, SparkHistory } from './series';
 import { parseDeviceTopic } from './topic';
 
 const EVERYTHING = 1;
 const CHARTED = 2;
+const BACKFILL = 3;
 const KEPT_GAPS = 20;
 const KEPT_CHARTS = 8;
 export const CHART_WINDOW_MS = 5 * 60_000;
+/** The little lines begin this long before the page was opened, if the server's log still knows. */
+const SPARK_WINDOW_MS = 60_000;
+/** But a busy server is not asked for more messages than this for them. */
+const SPARK_MESSAGES = 20_000;
+const SPARK_PATIENCE_MS = 2_000;
+/** The snapshot comes first: from it we know where in the log a minute ago is. */
+const SPARK_DELAY_MS = 300;
+/** After `subscribed`, this long without a message means that there is none. */
+const SILENCE_MS = 1_000;
 
 /** A gap, and when this page heard of it. */
 export interface MissedNote extends Gap {
@@ -42,6 +52,8 @@ export class Gate {
   readonly #charts = new Map<string, Charted>();
   #refusal = '';
   #epoch = '';
+  #seq = 0;
+  #sparksFilled = false;
 
   constructor(private readonly root: URL) {
     const socket = new URL('api/ws', root);
@@ -97,7 +109,7 @@ export class Gate {
 
   /** Draw this topic: its ring fills from now on, and with what the server's log still holds. */
   chart(topic: string): SampleRing {
-    const charted = this.#charts.get(topic) ?? { ring: new SampleRing(), cursor: this.#backfill() };
+    const charted = this.#charts.get(topic) ?? { ring: new SampleRing(), cursor: this.#placeAt(CHART_WINDOW_MS) };
     this.#charts.delete(topic);
     this.#charts.set(topic, charted);
     const oldest = this.#charts.keys().next().value;
@@ -126,9 +138,9 @@ export class Gate {
     this.connection.unsubscribe(CHARTED);
   }
 
-  /** A place in the server's log about a chart's window ago: the newest value that is that old. */
-  #backfill(): Cursor | null {
-    const from = serverClock.at(Date.now()) - CHART_WINDOW_MS;
+  /** A place in the server's log about `ago` ms back: the newest value that is that old. */
+  #placeAt(ago: number): Cursor | null {
+    const from = serverClock.at(Date.now()) - ago;
     let seq = 0;
     let oldest = Infinity;
     for (const value of this.store.values()) {
@@ -146,9 +158,49 @@ export class Gate {
       serverClock.observe(message.time, now);
       this.#spark(message);
     }
-    this.heard = true;
     this.store.apply(messages);
+    if (!this.heard) this.#hear();
   };
+
+  #hear(): void {
+    this.heard = true;
+    this.#tell();
+  }
+
+  /** Fill the little lines with the minute before this page was opened. */
+  #backfillSparks(board: DeviceBoard): void {
+    const since = this.#placeAt(SPARK_WINDOW_MS);
+    if (this.#sparksFilled || since === null || this.#seq - since.seq > SPARK_MESSAGES) return;
+    this.#sparksFilled = true;
+    const older = new Map<string, Sample[]>();
+    const done = (): void => {
+      clearTimeout(patience);
+      this.connection.unsubscribe(BACKFILL);
+      for (const [topic, samples] of older) this.sparks.prepend(topic, samples);
+    };
+    const patience = setTimeout(done, SPARK_PATIENCE_MS);
+    let newest = Infinity;
+    this.connection.subscribe(
+      BACKFILL,
+      { filters: [`${board.base}/+/+`], since },
+      {
+        subscribed: ({ seq }) => {
+          newest = seq;
+        },
+        messages: (messages) => {
+          for (const { topic, time, payload } of messages) {
+            const value = asNumber(payload);
+            if (value === null) continue;
+            const samples = older.get(topic) ?? [];
+            samples.push({ time, value });
+            older.set(topic, samples);
+          }
+          if ((messages.at(-1)?.seq ?? 0) > newest) done();
+        },
+        gap: done,
+      },
+    );
+  }
 
   #spark({ topic, time, payload }: Message): void {
     if (this.board === null || parseDeviceTopic(this.board.base, topic)?.point == null) return;
@@ -159,8 +211,11 @@ export class Gate {
   readonly #subscribed = (subscribed: Subscribed): void => {
     this.#epoch = subscribed.epoch;
     this.#refusal = '';
+    this.#seq = subscribed.seq;
     this.truncated = subscribed.truncated === true;
-    this.heard = true;
+    setTimeout(() => {
+      if (!this.heard && this.connection.state.kind === 'open') this.#hear();
+    }, SILENCE_MS);
     this.#tell();
   };
 
@@ -180,6 +235,9 @@ export class Gate {
       if (list !== null) {
         this.board = new DeviceBoard(list);
         this.#tell();
+        setTimeout(() => {
+          if (this.board !== null) this.#backfillSparks(this.board);
+        }, SPARK_DELAY_MS);
         return;
       }
     } catch {

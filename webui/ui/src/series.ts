@@ -112,8 +112,13 @@ export class SparkHistory {
     return [...(this.#series.get(topic) ?? [])];
   }
 
-  clear(): void {
-    this.#series.clear();
+  /** Put older samples, ascending, before those that are there. */
+  prepend(topic: string, older: readonly Sample[]): void {
+    const newer = this.#series.get(topic) ?? [];
+    const until = newer[0]?.time ?? Infinity;
+    this.#series.delete(topic);
+    for (const { time, value } of older) if (time < until) this.push(topic, time, value);
+    for (const { time, value } of newer) this.push(topic, time, value);
   }
 }
 

@@ -12,6 +12,10 @@ export const text = {
   ago(ms: number): string {
     return ms < 1_000 ? 'just now' : `${text.span(ms)} ago`;
   },
+  /** The same where there is little room. */
+  age(ms: number): string {
+    return ms < 2_000 ? 'now' : text.span(ms);
+  },
   /** A span of time as its one largest unit. */
   span(ms: number): string {
     const seconds = Math.max(0, Math.floor(ms / 1000));
@@ -140,6 +144,10 @@ export const text = {
     unreachable: {
       title: 'Fieldgate does not answer',
       body: 'The page was loaded, but the gateway behind it says nothing. It keeps trying by itself; check that `fieldgate run` is still running.',
+    },
+    brokerAway: {
+      title: 'Waiting for the broker',
+      body: 'Fieldgate is running, but has not reached its MQTT broker yet. Devices appear here as soon as it has.',
     },
     noValues: {
       title: 'Connected, no values yet',

@@ -57,8 +57,8 @@ export class App extends LitElement {
       }
 
       .brand img {
-        width: 28px;
-        height: 28px;
+        width: 1.85rem;
+        height: 1.85rem;
       }
 
       nav {
@@ -123,7 +123,6 @@ export class App extends LitElement {
       }
 
       .split {
-        flex: 1;
         display: grid;
         grid-template-columns: minmax(0, 1fr);
         gap: var(--gap);
@@ -180,7 +179,16 @@ export class App extends LitElement {
         }
 
         .split {
-          height: calc(100dvh - 136px);
+          height: calc(100dvh - 128px);
+        }
+
+        /* One thing at a time: the open topic, or the list. */
+        .split.open {
+          grid-template-rows: minmax(0, 1fr);
+        }
+
+        .split.open fg-topics {
+          display: none;
         }
       }
     `,
@@ -273,7 +281,7 @@ export class App extends LitElement {
     const { kind } = gate.status;
     if (!gate.heard) return kind === 'unreachable' || kind === 'offline' ? text.empty.unreachable : text.empty.connecting;
     if (this.route.view === 'devices') {
-      if (gate.board === null) return kind === 'live' ? text.empty.connecting : text.empty.noValues;
+      if (gate.board === null) return kind === 'broker_away' ? text.empty.brokerAway : text.empty.connecting;
       if (this.devices.length === 0) return text.empty.noDevices;
       return null;
     }

@@ -1,7 +1,7 @@
 import { css, html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import type { DeviceView } from '../devices';
-import { asNumber, label, reading } from '../format';
+import { asNumber, decimals, label, reading } from '../format';
 import { CHART_WINDOW_MS, type Gate } from '../gate';
 import { serverNow } from '../now';
 import { routeHash } from '../route';
@@ -76,7 +76,7 @@ export class ChartView extends LitElement {
         display: flex;
         flex-direction: column;
         min-height: 260px;
-        max-height: 720px;
+        max-height: 48rem;
         padding: 14px 16px 8px;
         border: 1px solid var(--line);
         border-radius: var(--radius);
@@ -119,7 +119,15 @@ export class ChartView extends LitElement {
 
       dl {
         display: flex;
-        gap: 20px;
+        flex-wrap: wrap;
+        gap: 2px 20px;
+      }
+
+      .window {
+        align-self: end;
+        white-space: nowrap;
+        color: var(--ink-faint);
+        font-size: 0.9em;
       }
 
       dt {
@@ -204,7 +212,7 @@ export class ChartView extends LitElement {
             ? nothing
             : html`<fg-age .time=${value.time}></fg-age>`}
         </p>
-        ${this.#summary(summarise(times, values, from), unit)}
+        ${this.#summary(summarise(times, values, from), unit, decimals(value?.payload ?? ''))}
       </div>
       ${value !== undefined && !numeric && this.ring.size === 0
         ? html`<p class="note">${text.chart.notNumber}</p>`
@@ -216,15 +224,16 @@ export class ChartView extends LitElement {
           ></fg-live-chart>`}`;
   }
 
-  #summary(summary: Summary | null, unit: string): TemplateResult {
+  #summary(summary: Summary | null, unit: string, places: number): TemplateResult {
     const cell = (word: string, value: number | undefined): TemplateResult => {
-      const shown = value === undefined ? { value: '–', unit: '' } : reading(String(value), unit);
+      const shown = value === undefined ? { value: '–', unit: '' } : reading(value.toFixed(places), unit);
       return html`<div>
         <dt>${word}</dt>
         <dd>${shown.value} ${shown.unit}</dd>
       </div>`;
     };
     return html`<dl aria-label=${text.chart.window}>
+      <div class="window">${text.chart.window}</div>
       ${cell(text.chart.min, summary?.min)}${cell(text.chart.mean, summary?.mean)}${cell(text.chart.max, summary?.max)}
     </dl>`;
   }
@@ -255,7 +264,7 @@ export class ChartView extends LitElement {
   #choicesOf(device: DeviceView): Choice[] {
     return device.points
       .filter((point) => point.numeric)
-      .map(({ topic, name, point }) => ({ topic, name: name === '' ? label(point) : name }));
+      .map(({ topic, name }) => ({ topic, name }));
   }
 
   #others(): Choice[] {
@@ -274,7 +283,7 @@ export class ChartView extends LitElement {
   #name(): string {
     for (const device of this.devices) {
       const point = device.points.find(({ topic }) => topic === this.topic);
-      if (point !== undefined) return `${label(device.name)}: ${point.name === '' ? label(point.point) : point.name}`;
+      if (point !== undefined) return `${label(device.name)}: ${point.name}`;
     }
     return '';
   }

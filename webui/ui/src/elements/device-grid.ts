@@ -1,4 +1,4 @@
-import { css, html, LitElement, type TemplateResult } from 'lit';
+import { css, html, LitElement, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import { repeat } from 'lit/directives/repeat.js';
 import type { DeviceView } from '../devices';
@@ -7,7 +7,11 @@ import { text } from '../strings';
 import { shared } from './styles';
 import './device-card';
 
-/** All devices, as many side by side as there is room for. */
+/** Cards of any height lie close together on rows this fine. */
+const ROW_PX = 4;
+const GAP_PX = 16;
+
+/** All devices, as many side by side as there is room for, each as high as it needs. */
 @customElement('fg-devices')
 export class DeviceGrid extends LitElement {
   static override styles = [
@@ -36,14 +40,37 @@ export class DeviceGrid extends LitElement {
       .grid {
         display: grid;
         grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr));
+        grid-auto-rows: ${ROW_PX}px;
         align-items: start;
-        gap: var(--gap);
+        column-gap: var(--gap);
       }
     `,
   ];
 
   @property({ attribute: false }) devices: readonly DeviceView[] = [];
   @property({ attribute: false }) sparks!: SparkHistory;
+
+  readonly #resized = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      const rows = Math.ceil((target.getBoundingClientRect().height + GAP_PX) / ROW_PX);
+      (target as HTMLElement).style.gridRowEnd = `span ${rows}`;
+    }
+  });
+  readonly #observed = new WeakSet<Element>();
+
+  override disconnectedCallback(): void {
+    this.#resized.disconnect();
+    super.disconnectedCallback();
+  }
+
+  protected override updated(changed: PropertyValues<this>): void {
+    if (!changed.has('devices')) return;
+    for (const card of this.renderRoot.querySelectorAll('fg-device')) {
+      if (this.#observed.has(card)) continue;
+      this.#observed.add(card);
+      this.#resized.observe(card);
+    }
+  }
 
   protected override render(): TemplateResult {
     const online = this.devices.filter(({ availability }) => availability.state === 'online').length;

@@ -32,6 +32,6 @@ export class LiveAge extends LitElement {
     const age = Math.max(0, now - this.time);
     const words = text.ago(age);
     this.title = text.devices.age(words, moment(this.time, now));
-    return this.short ? text.span(age) : words;
+    return this.short ? text.age(age) : words;
   }
 }

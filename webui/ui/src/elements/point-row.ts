@@ -1,7 +1,7 @@
 import { css, html, LitElement, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, query } from 'lit/decorators.js';
 import type { PointView } from '../devices';
-import { label, reading } from '../format';
+import { reading } from '../format';
 import { routeHash } from '../route';
 import type { Sample } from '../series';
 import { text } from '../strings';
@@ -19,19 +19,32 @@ export class PointRow extends LitElement {
     css`
       :host {
         display: block;
+        container-type: inline-size;
       }
 
       a {
         display: grid;
-        grid-template-columns: minmax(0, 1fr) 72px 6.4rem 3.1rem;
+        grid-template-columns: minmax(0, 1fr) 4.5rem 6.5rem 3.1rem;
         align-items: center;
         gap: 8px;
-        min-height: 36px;
+        min-height: 2.4rem;
         padding: 2px 16px;
       }
 
       a.words {
         grid-template-columns: minmax(4.5rem, auto) minmax(0, 1fr) 3.1rem;
+      }
+
+      @container (max-width: 25rem) {
+        a.number {
+          grid-template-columns: minmax(0, 1fr) 2.9rem 6.3rem 2.8rem;
+          gap: 6px;
+        }
+
+        a.words {
+          grid-template-columns: minmax(4.5rem, auto) minmax(0, 1fr) 2.8rem;
+          gap: 6px;
+        }
       }
 
       a:hover {
@@ -82,8 +95,7 @@ export class PointRow extends LitElement {
   @query('.value') private readonly valueBox!: HTMLElement;
 
   protected override render(): TemplateResult {
-    const { point, topic, numeric, value } = this.point;
-    const name = this.point.name === '' ? label(point) : this.point.name;
+    const { name, topic, numeric, value } = this.point;
     const shown = value.base64
       ? { value: text.topics.binary(text.size(Math.floor((value.payload.length * 3) / 4))), unit: '' }
       : reading(value.payload, this.point.unit);

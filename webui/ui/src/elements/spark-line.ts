@@ -11,7 +11,7 @@ export class SparkLine extends LitElement {
   static override styles = css`
     :host {
       display: block;
-      height: 24px;
+      height: 1.6rem;
     }
 
     svg {

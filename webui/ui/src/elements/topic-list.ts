@@ -102,10 +102,21 @@ export class TopicList extends LitElement {
       }
 
       .topic {
+        display: flex;
         color: var(--ink-faint);
       }
 
+      .topic span,
       .topic b {
+        overflow: hidden;
+        text-overflow: ellipsis;
+        white-space: pre;
+      }
+
+      /* The last level tells most: it is cut last. */
+      .topic b {
+        flex: none;
+        max-width: 100%;
         color: var(--ink);
         font-weight: 550;
       }
@@ -157,6 +168,8 @@ export class TopicList extends LitElement {
   @query('.rows') private readonly rows!: HTMLElement | null;
   #sorted: string[] = [];
   #found: string[] = [];
+  /** A choice that came from outside and is not in sight yet. */
+  #toReveal = true;
   #stop: (() => void) | undefined;
   readonly #resized = new ResizeObserver(([entry]) => {
     this.height = entry?.contentRect.height ?? this.height;
@@ -175,7 +188,16 @@ export class TopicList extends LitElement {
 
   protected override firstUpdated(): void {
     if (this.rows !== null) this.#resized.observe(this.rows);
-    this.#reveal(this.#found.indexOf(this.selected));
+  }
+
+  protected override updated(changed: PropertyValues<this>): void {
+    this.#toReveal ||= changed.has('selected');
+    if (!this.#toReveal || this.rows === null) return;
+    const index = this.#found.indexOf(this.selected);
+    if (index < 0) return;
+    this.#toReveal = false;
+    this.height = this.rows.clientHeight;
+    this.#reveal(index);
   }
 
   protected override willUpdate(changed: PropertyValues<this>): void {
@@ -235,7 +257,7 @@ export class TopicList extends LitElement {
       aria-posinset=${index + 1}
       .style=${`top: ${index * ROW_PX}px`}
     >
-      <span class="topic" title=${topic}>${topic.slice(0, cut)}<b>${topic.slice(cut)}</b></span>
+      <span class="topic" title=${topic}><span>${topic.slice(0, cut)}</span><b>${topic.slice(cut)}</b></span>
       <span class="payload">${preview(value)}</span>
       ${value.retain
         ? html`<span class="tag" title=${text.topics.retainedTitle}>${text.topics.retained}</span>`

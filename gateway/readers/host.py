@@ -13,6 +13,7 @@ import psutil
 from pydantic import Field
 
 from gateway.measurement import Measurement, Value
+from gateway.point import slug
 from gateway.readers.reader import READ_TIMEOUT_S, Clock, wall_clock_ms
 from gateway.section import Section
 
@@ -138,7 +139,7 @@ def _disks() -> Fields:
     fields: Fields = {}
     for mount in list(_mounts())[:MAX_DISKS]:
         try:
-            fields[f"disk_{_disk_name(mount)}_percent"] = psutil.disk_usage(mount).percent
+            fields[f"disk_{slug(mount) or 'root'}_percent"] = psutil.disk_usage(mount).percent
         except OSError:
             continue  # not ours to look at, or gone since
     return fields
@@ -161,10 +162,6 @@ def _mounts() -> Iterator[str]:
             yield mount
 
 
-def _disk_name(mount: str) -> str:
-    return mount.strip("/\\").replace("/", "_") or "root"
-
-
 def _bytes_received_and_sent() -> tuple[int, int]:
     real = [
         counters
@@ -178,13 +175,11 @@ def _temperatures() -> Fields:
     fields: Fields = {}
     for chip, sensors in psutil.sensors_temperatures().items():
         for place, sensor in enumerate(sensors):
-            name = f"temperature_{chip}"
-            if sensor.label:
-                name = f"{name}_{sensor.label}"
+            name = slug(f"temperature_{chip}_{sensor.label}")
             if name in fields:
                 name = f"{name}_{place}"
             if sensor.current is not None and len(fields) < MAX_TEMPERATURES:
-                fields[name.lower().replace(" ", "_")] = round(sensor.current, 1)
+                fields[name] = round(sensor.current, 1)
     return fields
 
 

@@ -73,20 +73,23 @@ class ReplayPort:
         if self._next is None:
             self._has_ended = True
             raise ReaderError(f"{self._path} has been played to its end")
-        wait_s = self._start + self._next.at_s / self._speed - self._monotonic()
+        wait_s = self._due_s(self._next) - self._monotonic()
         if wait_s > 0:
             self._sleep(min(wait_s, READ_TIMEOUT_S))
-        return self._due()
+        return self._all_due()
 
     def close(self) -> None:
         file, self._file, self._next = self._file, None, None
         if file is not None:
             file.close()
 
-    def _due(self) -> bytes:
-        position_s = (self._monotonic() - self._start) * self._speed
+    def _due_s(self, chunk: Chunk) -> float:
+        return self._start + chunk.at_s / self._speed
+
+    def _all_due(self) -> bytes:
+        now_s = self._monotonic()
         batch = bytearray()
-        while self._next and self._next.at_s <= position_s and len(batch) < MAX_BATCH_BYTES:
+        while self._next and self._due_s(self._next) <= now_s and len(batch) < MAX_BATCH_BYTES:
             played = self._next
             batch += played.content
             self._next = next(self._chunks, None)
@@ -107,11 +110,14 @@ class ReplayPort:
             self._file = self._path.open(encoding="utf-8", errors="surrogateescape")
             self._chunks = chunks(_bounded_lines(self._file), str(self._path))
             self._next = next(self._chunks, None)
+        except ReaderError:
+            self.close()
+            raise
         except OSError as error:
-            if isinstance(error, ReaderError):
-                raise
+            self.close()
             raise ReaderError(f"{self._path} can't be read: {error.strerror}") from error
         if self._next is None:
+            self.close()
             raise ReaderError(f"{self._path} holds no bytes to play")
 
 

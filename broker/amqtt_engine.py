@@ -39,7 +39,7 @@ from websockets.typing import Subprotocol
 from broker.amqtt_log import hush_amqtt, quiet_amqtt
 from broker.config import DEFAULT_PORTS
 from broker.listen import listen, netloc
-from broker.origin import host_refusal, origin_refusal
+from broker.site import host_refusal, origin_refusal
 
 MAX_CONNECTIONS = 1_000
 """One more is closed at once: each costs amqtt about 50 kB and five tasks."""
@@ -247,7 +247,7 @@ async def _serve_websocket(
         connected,
         sock=sock,
         subprotocols=[Subprotocol("mqtt")],
-        process_request=partial(_refusal, urlsplit(url).path, origins),
+        process_request=partial(_refusal, urlsplit(url).path, tuple(origins)),
         compression=None,  # one message compresses badly, and each connection would pay for it
         close_timeout=FLUSH_S,
         logger=logging.getLogger("amqtt.websockets"),  # taken over as amqtt's own are

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from gateway.config_file import load
 from gateway.decoders import DecoderConfig
 from gateway.decoders.csv import CsvConfig
 from gateway.decoders.regex import RegexConfig
+from gateway.errors import ReaderError
 from gateway.monitor import Monitor, candidates, device_lines, printable
 from gateway.port_list import FoundPort
 from gateway.readers.serial_port import SerialConfig, SerialPort
@@ -29,14 +31,14 @@ from tests.gateway.test_config import README_EXAMPLE
 from tests.real_ends import DEADLINE_S
 
 BROKEN = Path(__file__).parent / "broken_configs"
+ROOT = Path(gateway.__file__).parent.parent
 COMMAND = [sys.executable, "-m", "gateway"]
 
 
 def clean_environ(**more: str) -> dict[str, str]:
     """Our environment without what would configure a gateway."""
-    root = str(Path(gateway.__file__).parent.parent)
     ours = {key: text for key, text in os.environ.items() if not key.startswith("FIELDGATE__")}
-    return {**ours, "PYTHONPATH": root, **more}
+    return {**ours, "PYTHONPATH": str(ROOT), **more}
 
 
 def fieldgate(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -156,18 +158,23 @@ def test_every_key_of_ours_is_described() -> None:
 
 def test_the_reference_names_every_key() -> None:
     """docs/configuration.md is written by hand, so it must not fall behind."""
-    reference = (BROKEN.parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    reference = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     schema = Config.model_json_schema()
     for section in (schema, *schema["$defs"].values()):
         for key in section.get("properties", {}):
             assert f"`{key}`" in reference, (section["title"], key)
 
 
-def test_the_references_example_is_fine(tmp_path: Path) -> None:
-    reference = (BROKEN.parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
-    example = reference.partition("```yaml\n")[2].partition("```")[0]
-    (tmp_path / "fieldgate.yaml").write_text(example, encoding="utf-8")
-    assert fieldgate("check", cwd=tmp_path).returncode == 0
+@pytest.mark.parametrize("document", ["README.md", "docs/configuration.md"])
+def test_every_example_in_the_documents_is_fine(tmp_path: Path, document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    examples = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert examples
+    for example in examples:
+        here = example.replace("/run/secrets/mqtt", "secret")
+        (tmp_path / "secret").write_text("hunter2\n", encoding="utf-8")
+        (tmp_path / "fieldgate.yaml").write_text(here, encoding="utf-8")
+        load(tmp_path / "fieldgate.yaml", {"MQTT_USER": "gate"})
 
 
 # -- ports
@@ -294,6 +301,43 @@ def test_options_of_monitor_are_checked_as_the_config_is(
     ended = fieldgate("monitor", "/dev/no-such-port", *options, cwd=tmp_path)
     assert ended.stderr.startswith(message)
     assert ended.returncode == 2
+
+
+def test_a_quiet_port_gets_one_hint_that_fits_what_was_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gateway.monitor.QUIET_S", 0.0)
+    assert hints(b"", b"", b"") == ["Listening; Ctrl-C ends.", WHY_NOTHING]
+    assert hints(b"\xff" * 9, b"\xfe", b"") == ["Listening; Ctrl-C ends.", WHY_NO_LINE]
+
+
+WHY_NOTHING = "Nothing came so far: is the cable right, and does the device speak by itself?"
+WHY_NO_LINE = "9 bytes came, but no whole line: is the baudrate right?"
+
+
+class Chunks:
+    """A port that gives what it was given, and then is gone."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = list(chunks)
+
+    def open(self) -> None:
+        pass
+
+    def read(self) -> bytes:
+        if not self._chunks:
+            raise ReaderError("gone")
+        return self._chunks.pop(0)
+
+    def close(self) -> None:
+        pass
+
+
+def hints(*chunks: bytes) -> list[str]:
+    said: list[str] = []
+    with pytest.raises(ReaderError):
+        Monitor(Chunks(*chunks), None).watch(said.append, said.append)
+    return said
 
 
 @pytest.mark.parametrize(

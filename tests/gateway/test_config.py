@@ -440,6 +440,47 @@ def test_web_listens_on_nothing_else(load_text: Load, listen: str) -> None:
     assert line.startswith(f"fieldgate.yaml:1: web.listen: found '{listen}': ")
 
 
+@pytest.mark.parametrize(
+    ("key", "given", "taken"),
+    [
+        ("base_path", "/", ""),
+        ("base_path", "/fieldgate", "/fieldgate"),
+        ("base_path", "/a/b~c.d", "/a/b~c.d"),
+        ("origins", ["https://Panel.example"], ["https://panel.example"]),
+        ("origins", ["http://[::1]:8123"], ["http://[::1]:8123"]),
+        ("trusted_proxies", ["127.0.0.1", "172.16.0.0/12", "fd00::/8"], None),
+        ("topics", ["$SYS/#", "+/a"], None),
+    ],
+)
+def test_the_web_takes(load_text: Load, key: str, given: object, taken: object) -> None:
+    config = load_text(json.dumps({"web": {key: given}}))
+    assert getattr(config.web, key) == (given if taken is None else taken)
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "why"),
+    [
+        ("base_path", "/a/", "must begin with a slash"),
+        ("base_path", "/a/../b", "must begin with a slash"),
+        ("base_path", "a", "must begin with a slash"),
+        ("origins", ["*"], "must be an origin"),
+        ("origins", ["ftp://a"], "must be an origin"),
+        ("origins", ["https://me@a"], "must be an origin"),
+        ("origins", ["https://a:0"], "must be an origin"),
+        ("origins", ["https://[a"], "must be an origin"),
+        ("origins", ["https://a/b"], "must be an origin alone"),
+        ("origins", "https://a", "write it as a list: ['https://a']"),
+        ("trusted_proxies", ["172.16.0.1/12"], "must be an IP address or network"),
+        ("trusted_proxies", ["nas"], "must be an IP address or network"),
+        ("topics", [], "found an empty list; expected a list of 1 to 64 items"),
+        ("topics", ["a"] * 65, "found a list of 65; expected a list of 1 to 64 items"),
+    ],
+)
+def test_the_web_refuses(load_text: Load, key: str, given: object, why: str) -> None:
+    (line,) = problems(load_text, json.dumps({"web": {key: given}}))
+    assert why in line
+
+
 def test_two_loops_are_two_ports(load_text: Load) -> None:
     device = "- {{name: {0}, reader: {{type: serial, port: 'loop://'}}, decoder: {{type: json}}}}\n"
     text = "devices:\n" + device.format("a") + device.format("b")

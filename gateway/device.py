@@ -27,13 +27,13 @@ class Device:
         *,
         description: Mapping[str, object] | None = None,
         points: PointDescriptions | None = None,
-        unit_of: Callable[[str], str | None] = lambda _point: None,
+        describe: Callable[[str], Mapping[str, object]] = lambda _point: {},
     ) -> None:
-        """`points` are those that the config lists; `unit_of` is what the reader knows itself."""
+        """`points` are those that the config lists; `describe` is what the reader knows itself."""
         self.topic = topic
         self._description = description or {}
-        self._described = points or {}
-        self._unit_of = unit_of
+        self._listed = points or {}
+        self._describe = describe
         self.is_online = False
         self.reason = "not opened yet"
         self._names = names
@@ -63,7 +63,10 @@ class Device:
 
     def description(self) -> dict[str, object]:
         """The entry of `bridge/devices`: all points, listed or seen, and what is known of them."""
-        points = {point: self._describe(point) for point in {**self._described, **self._values}}
+        points = {
+            point: {**self._describe(point), **self._listed.get(point, {})}
+            for point in {**self._listed, **self._values}
+        }
         return {**self._description, "points": points}
 
     def availability(self) -> Message:
@@ -77,11 +80,6 @@ class Device:
         yield from self._point_messages(self._values)
         if (state := self.state()) is not None:
             yield state
-
-    def _describe(self, point: str) -> Mapping[str, object]:
-        known = self._described.get(point, {})
-        unit = None if "unit" in known else self._unit_of(point)
-        return known if unit is None else {"unit": unit, **known}
 
     def _point_messages(self, points: Mapping[str, Value]) -> Iterator[Message]:
         for point, value in points.items():

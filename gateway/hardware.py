@@ -15,7 +15,7 @@ from gateway.errors import GatewayError
 from gateway.handoff import DeviceMeasurement, Handoff, Item
 from gateway.point import PointNames
 from gateway.publisher import Publisher, subscriptions, will
-from gateway.readers import build, unit_finder
+from gateway.readers import build, describer
 from gateway.rivalry import Rivalry, Verdict
 from gateway.supervisor import SupervisedReader
 
@@ -104,5 +104,5 @@ def _device(device: DeviceConfig, base_topic: str) -> Device:
         PointNames(device.points, only_listed=device.only_listed),
         description={"name": device.name, "id": device.id, "reader": device.reader.type},
         points={name: point.model_dump(exclude_none=True) for name, point in device.points.items()},
-        unit_of=unit_finder(device.reader),
+        describe=describer(device.reader),
     )

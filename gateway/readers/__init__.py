@@ -7,7 +7,7 @@ neither.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, assert_never
 
@@ -40,7 +40,7 @@ __all__ = [
     "ReaderConfig",
     "Rejecting",
     "build",
-    "unit_finder",
+    "describer",
     "wall_clock_ms",
 ]
 
@@ -86,6 +86,6 @@ def _decoded(
     return Decoded(name, port, framer, build_decoder(decoder), clock)
 
 
-def unit_finder(config: ReaderConfig) -> Callable[[str], str | None]:
-    """What a reader knows by itself of its points' units: a function from point to unit."""
-    return host.unit_of if isinstance(config, HostConfig) else lambda _point: None
+def describer(config: ReaderConfig) -> Callable[[str], Mapping[str, str]]:
+    """What a reader knows of its points by itself: a function from point to name and unit."""
+    return host.describe if isinstance(config, HostConfig) else lambda _point: {}

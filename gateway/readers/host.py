@@ -32,17 +32,38 @@ READ_ONLY_IMAGES = frozenset({"squashfs", "iso9660", "udf", "erofs"})
 VIRTUAL_INTERFACES = ("lo", "veth", "docker", "br-", "virbr", "ifb", "dummy", "vnet", "cni")
 """How interfaces begin whose bytes also pass a real one, or never leave this machine."""
 
+NAMES = {
+    "cpu_percent": "CPU",
+    "load_1m": "Load, 1 min",
+    "load_5m": "Load, 5 min",
+    "load_15m": "Load, 15 min",
+    "memory_percent": "Memory used",
+    "memory_available_bytes": "Memory free",
+    "swap_percent": "Swap used",
+    "network_rx_bytes": "Received",
+    "network_tx_bytes": "Sent",
+    "network_rx_bytes_per_s": "Receiving",
+    "network_tx_bytes_per_s": "Sending",
+    "uptime_s": "Uptime",
+}
+"""What people call our points; disks and temperatures are as many as a machine has."""
+
 UNITS = (("_percent", "%"), ("_bytes_per_s", "B/s"), ("_bytes", "B"), ("_s", "s"))
 """What the ends of our points' names mean."""
 
 Fields = dict[str, Value]
 
 
-def unit_of(point: str) -> str | None:
-    """The unit of one of this reader's points; None where it has none."""
+def describe(point: str) -> dict[str, str]:
+    """The name and the unit of one of this reader's points, as far as it has them."""
+    known: dict[str, str] = {}
+    if name := NAMES.get(point):
+        known["name"] = name
     if point.startswith("temperature_"):
-        return "°C"
-    return next((unit for ending, unit in UNITS if point.endswith(ending)), None)
+        known["unit"] = "°C"
+    elif unit := next((unit for ending, unit in UNITS if point.endswith(ending)), None):
+        known["unit"] = unit
+    return known
 
 
 class HostConfig(Section):

@@ -20,7 +20,7 @@ def boiler(**listed: dict[str, object]) -> Device:
         PointNames(listed),
         description={"name": "boiler"},
         points=listed,
-        unit_of=lambda point: "%" if point.endswith("_percent") else None,
+        describe=lambda point: {"unit": "%"} if point.endswith("_percent") else {},
     )
 
 

@@ -60,7 +60,7 @@ def covers(wide: str, narrow: str) -> bool:
     """Whether every name that `narrow` matches is matched by `wide` too; both are filters."""
     if narrow.startswith("$") and wide[0] in "#+":
         return False
-    wide_levels, narrow_levels = wide.split("/"), narrow.split("/")
+    wide_levels, narrow_levels = _levels(wide), _levels(narrow)
     for place, level in enumerate(wide_levels):
         if level == "#":
             return True
@@ -76,7 +76,7 @@ def overlaps(one: str, other: str) -> bool:
     """Whether some topic name is matched by both filters."""
     if (one.startswith("$") and other[0] in "#+") or (other.startswith("$") and one[0] in "#+"):
         return False
-    left, right = one.split("/"), other.split("/")
+    left, right = _levels(one), _levels(other)
     for a, b in zip(left, right, strict=False):
         if a == "#" or b == "#":
             return True
@@ -176,6 +176,16 @@ class _Node(Generic[T]):
     def __init__(self) -> None:
         self.children: dict[str, _Node[T]] = {}
         self.values: dict[T, None] = {}
+
+
+def _levels(topic_filter: str) -> list[str]:
+    """The levels of a filter, those whose # has no parent that could be a name spelt out.
+
+    # matches what +/# matches, and /# what /+/# does, since "" is no name [MQTT-4.7.3-1].
+    """
+    if topic_filter in ("#", "/#"):
+        return [*topic_filter.split("/")[:-1], "+", "#"]
+    return topic_filter.split("/")
 
 
 def _check_text(what: str, text: str) -> None:

@@ -35,10 +35,12 @@ class CsvConfig(Section):
     type: Literal["csv"]
     columns: Annotated[
         list[str], Field(min_length=1, max_length=64), AfterValidator(_check_columns)
-    ]
+    ] = Field(description="The fields' names in their order; an empty name skips a column.")
     delimiter: Annotated[
         str, Field(min_length=1, max_length=1), AfterValidator(_check_delimiter)
-    ] = ","
+    ] = Field(
+        default=",", description="What stands between two columns; a space is any run of blanks."
+    )
 
 
 class CsvDecoder:

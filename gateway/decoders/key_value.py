@@ -18,8 +18,12 @@ class KeyValueConfig(Section):
     """`decoder: {type: key_value}`"""
 
     type: Literal["key_value"]
-    pair_separators: Annotated[str, Field(min_length=1, max_length=16)] = " ,;\t"
-    assignments: Annotated[str, Field(min_length=1, max_length=16)] = "=:"
+    pair_separators: Annotated[str, Field(min_length=1, max_length=16)] = Field(
+        default=" ,;\t", description="Characters of which each ends a pair."
+    )
+    assignments: Annotated[str, Field(min_length=1, max_length=16)] = Field(
+        default="=:", description="Characters of which each stands between a key and its value."
+    )
 
     @model_validator(mode="after")
     def _characters_mean_one_thing(self) -> KeyValueConfig:

@@ -28,7 +28,10 @@ class RegexConfig(Section):
     """`decoder: {type: regex, pattern: 'T (?P<temperature>[-.0-9]+)'}`"""
 
     type: Literal["regex"]
-    pattern: Annotated[str, Field(max_length=1000), AfterValidator(_check_pattern)]
+    pattern: Annotated[str, Field(max_length=1000), AfterValidator(_check_pattern)] = Field(
+        description="A Python regular expression that matches somewhere in the line; its named"
+        " groups become fields. Avoid repeats inside repeats, as in (a+)+."
+    )
 
 
 class RegexDecoder:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, assert_never
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -40,6 +41,7 @@ __all__ = [
     "ReaderConfig",
     "Rejecting",
     "build",
+    "serial_line",
     "describer",
     "wall_clock_ms",
 ]
@@ -61,10 +63,7 @@ def build(
         case HostConfig():
             return HostReader(config.interval_s, clock=clock)
         case SerialConfig():
-            port: BytePort = (
-                TcpPort(config.port) if config.port.startswith("socket://") else SerialPort(config)
-            )
-            return _decoded(config.port, port, LineFramer(), decoder, clock)
+            return _decoded(config.port, serial_line(config), LineFramer(), decoder, clock)
         case ReplayConfig():
             file = SHIPPED if config.file is None else Path(config.file)
             return _decoded(
@@ -76,6 +75,13 @@ def build(
             )
         case _:
             assert_never(config)
+
+
+def serial_line(config: SerialConfig) -> BytePort:
+    """The port that a serial section names, not yet open."""
+    if urlsplit(config.port).scheme == "socket":
+        return TcpPort(config.port)
+    return SerialPort(config)
 
 
 def _decoded(

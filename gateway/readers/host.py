@@ -70,7 +70,9 @@ class HostConfig(Section):
     """`reader: {type: host, interval_s: 2}`"""
 
     type: Literal["host"]
-    interval_s: Annotated[float, Field(ge=0.1, le=3600)] = 2.0
+    interval_s: Annotated[float, Field(ge=0.1, le=3600)] = Field(
+        default=2.0, description="Seconds between two measurements."
+    )
 
 
 class HostReader:

@@ -28,9 +28,15 @@ class ReplayConfig(Section):
     """`reader: {type: replay, speed: 10}`; without `file` it plays the recording we ship."""
 
     type: Literal["replay"]
-    file: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
-    speed: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    repeat: bool = True
+    file: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
+        default=None, description="The capture file; the shipped recording where not given."
+    )
+    speed: Annotated[float, Field(gt=0, le=1000)] = Field(
+        default=1.0, description="How many times faster than it was recorded."
+    )
+    repeat: bool = Field(
+        default=True, description="Begin anew at its end, and don't go offline there."
+    )
 
 
 class ReplayPort:

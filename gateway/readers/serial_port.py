@@ -56,13 +56,22 @@ class SerialConfig(Section):
     """`reader: {type: serial, port: /dev/ttyUSB0, baudrate: 9600}`"""
 
     type: Literal["serial"]
-    port: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_check_port)]
-    baudrate: Annotated[int, Field(ge=50, le=4_000_000)] = 9600
-    bytesize: Literal[5, 6, 7, 8] = 8
-    parity: Literal["none", "even", "odd", "mark", "space"] = "none"
-    stopbits: Annotated[float, AfterValidator(_check_stopbits)] = 1
-    rtscts: bool = False
-    xonxoff: bool = False
+    port: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_check_port)] = Field(
+        description="A device as in /dev/ttyUSB0 (better its name in /dev/serial/by-id, which"
+        " stays), or socket://host:port, rfc2217://host:port."
+    )
+    baudrate: Annotated[int, Field(ge=50, le=4_000_000)] = Field(
+        default=9600, description="Bits per second, as the device's manual says."
+    )
+    bytesize: Literal[5, 6, 7, 8] = Field(default=8, description="Data bits of a character.")
+    parity: Literal["none", "even", "odd", "mark", "space"] = Field(
+        default="none", description="The parity bit of a character."
+    )
+    stopbits: Annotated[float, AfterValidator(_check_stopbits)] = Field(
+        default=1, description="Stop bits after a character: 1, 1.5 or 2."
+    )
+    rtscts: bool = Field(default=False, description="Flow control by the lines RTS and CTS.")
+    xonxoff: bool = Field(default=False, description="Flow control by the characters XON and XOFF.")
 
 
 class SerialPort:

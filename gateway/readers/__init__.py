@@ -41,8 +41,8 @@ __all__ = [
     "ReaderConfig",
     "Rejecting",
     "build",
-    "serial_line",
     "describer",
+    "serial_line",
     "wall_clock_ms",
 ]
 

@@ -40,16 +40,6 @@ def check_url(url: str) -> str:
 BrokerUrl = Annotated[str, AfterValidator(check_url)]
 
 
-class TlsConfig(BaseModel):
-    """Certificate files (PEM) of a TLS listener."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    cert_file: str
-    key_file: str
-    client_ca_file: str | None = None
-
-
 class BrokerConfig(BaseModel):
     """Which broker: carried inside (`amqtt`) or one that runs elsewhere (`external`)."""
 
@@ -66,9 +56,6 @@ class BrokerConfig(BaseModel):
     )
     anonymous: bool = Field(
         default=True, description="Whether clients without a login get in, where no users exist."
-    )
-    tls: TlsConfig | None = Field(
-        default=None, description="Certificate of the mqtts:// and wss:// listeners."
     )
 
     url: BrokerUrl | None = Field(default=None, description="Where the external broker is.")
@@ -89,9 +76,8 @@ class BrokerConfig(BaseModel):
         if self.engine == "external":
             if self.url is None:
                 raise ValueError("engine external needs a url, as in mqtt://192.168.1.10:1883")
-            for key in ("listeners", "tls"):
-                if key in self.model_fields_set:
-                    raise ValueError(f"engine external doesn't listen: take `{key}` away")
+            if "listeners" in self.model_fields_set:
+                raise ValueError("engine external doesn't listen: take `listeners` away")
             if urlsplit(self.url).port == 0:
                 raise ValueError("url names port 0, at which no broker can be reached")
             if (self.cert_file is None) != (self.key_file is None):

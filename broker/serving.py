@@ -66,8 +66,6 @@ def check_engine(config: BrokerConfig, *, has_users: bool = False) -> None:
         if urlsplit(url).scheme not in ("mqtt", "ws")
         or not is_loopback(urlsplit(url).hostname or "")
     ]
-    if config.tls is not None:
-        reasons.append("broker.tls is set")
     if not config.anonymous:
         reasons.append("broker.anonymous is false")
     if has_users:

@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -106,7 +105,7 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
 def _users(config: Config, host: str) -> Iterator[Users]:
     """The users in force on the HTTP port; created where it is open to others and has none."""
     named = config.users_file is not None
-    path = config.users_file or Path("users.yaml")
+    path = config.users_path
     users = open_users(path, named=named)
     entry = door(
         loopback=is_loopback(host), anonymous=config.broker.anonymous, users_exist=users.exist

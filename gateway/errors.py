@@ -2,6 +2,9 @@
 
 GatewayError
 ├── ConfigError        fieldgate.yaml, an environment variable or a file that they name
+│   └── UnreadableError    (problem.py) its text gives no tree at all
+├── LockedError        (instance_lock.py) another process works with our data folder
+├── RivalError         (hardware.py) another gateway publishes under our base topic
 ├── ReaderError        the hardware side went away or never was there (also an OSError)
 └── DecodeError        one frame makes no sense; the next may
 """

@@ -7,7 +7,7 @@ from websockets.asyncio.client import connect as websocket
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from broker.config import BrokerConfig, TlsConfig
+from broker.config import BrokerConfig
 from broker.errors import EngineError, ListenError
 from broker.serving import serving
 from tests.mqtt_packets import (
@@ -133,7 +133,6 @@ async def test_a_taken_port_says_who_holds_it_and_both_remedies() -> None:
         (BrokerConfig(listeners=["ws://nas.example:80"]), False, "ws://nas.example:80"),
         (BrokerConfig(listeners=["mqtts://127.0.0.1:8883"]), False, "mqtts://127.0.0.1:8883"),
         (BrokerConfig(anonymous=False), False, "broker.anonymous"),
-        (BrokerConfig(tls=TlsConfig(cert_file="c", key_file="k")), False, "broker.tls"),
         (BrokerConfig(), True, "users"),
     ],
 )

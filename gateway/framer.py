@@ -15,9 +15,9 @@ class LineFramer:
     r"""Cuts a stream at \n, \r\n or a bare \r; empty lines are no frames.
 
     Whoever opens a port may have joined in the middle of a line, so what comes before the first
-    line end is dropped: a device that speaks only after the opening loses its first line, which
-    is the price for never taking half a number for a whole one. `joins_midway=False` is for
-    streams that are known to start at their beginning.
+    line end is dropped: the price for never taking half a number for a whole one. After a silence
+    nothing has to be dropped, so a device that speaks once a minute is heard in the first one.
+    `joins_midway=False` is for streams that are known to start at their beginning.
 
     Bounds: a line longer than `max_bytes` is dropped up to its end, and counted; no more than
     `max_bytes` are ever kept between two calls.
@@ -37,6 +37,14 @@ class LineFramer:
         """Forget the unfinished line: the stream begins anew. The counts stay."""
         self._pending = b""
         self._skipping = self._joining = self._joins_midway
+
+    def silence(self) -> None:
+        """Nothing came for a good while: where nothing ever came, the next byte begins a line.
+
+        No device pauses within a number; one that pauses between two pairs is still understood.
+        """
+        if self._joining:
+            self._joining = self._skipping = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that this chunk completes, without their ends."""

@@ -52,6 +52,7 @@ class Decoded:
     def read(self) -> Sequence[Measurement]:
         chunk = self._port.read()
         if not chunk:
+            self._framer.silence()  # for READ_TIMEOUT_S
             return ()
         time_ms = self._clock()
         measurements: list[Measurement] = []

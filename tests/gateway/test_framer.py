@@ -64,6 +64,23 @@ def test_half_a_line_after_opening_is_dropped_and_counted() -> None:
     assert framer.dropped == {"partial_line": 1}
 
 
+def test_after_a_silence_the_first_line_is_whole() -> None:
+    framer = LineFramer()
+    framer.silence()
+    assert framer.feed(b"T=21.5\n") == [b"T=21.5"]
+    assert not framer.dropped
+
+
+def test_a_silence_within_the_first_line_makes_it_no_whole_one() -> None:
+    framer = LineFramer()
+    framer.feed(b"2")
+    framer.silence()
+    assert framer.feed(b"1.5\nT=3\n") == [b"T=3"]
+    framer.feed(b"T=")
+    framer.silence()
+    assert framer.feed(b"4\n") == [b"T=4"]
+
+
 def test_joining_exactly_between_two_lines_drops_nothing() -> None:
     framer = LineFramer()
     assert framer.feed(b"\nT=21.5\n") == [b"T=21.5"]

@@ -75,9 +75,13 @@ def test_lines_become_measurements_with_the_time_of_their_reading(line: SerialLi
     reader.close()
 
 
-def test_a_silent_line_gives_nothing_and_is_no_fault(line: SerialLine) -> None:
-    with opened(SerialPort(config(line.path))) as port:
-        assert port.read() == b""
+def test_a_silent_line_is_no_fault_and_its_first_line_then_counts(line: SerialLine) -> None:
+    reader = reader_of(line.path)
+    reader.open()
+    assert reader.read() == ()
+    line.say(b"T=1\n")
+    assert reader.read() == [Measurement(1_000, {"T": 1})]
+    reader.close()
 
 
 def test_lines_that_make_no_sense_are_counted_and_told_once(

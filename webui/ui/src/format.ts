@@ -68,12 +68,21 @@ export function decimals(payload: string): number {
 /** Words that look wrong in small letters. */
 const CAPITALS = new Set(['cpu', 'gpu', 'ram', 'usb', 'ip', 'rssi', 'snr', 'id', 'uv', 'pwm', 'adc', 'io', 'co2']);
 
+/** Ends of a slug that only repeat the unit, which stands beside the value anyway. */
+const SPOKEN_UNITS: Record<string, [end: RegExp, instead: string]> = {
+  '%': [/_percent$/, ''],
+  B: [/_bytes$/, ''],
+  'B/s': [/_bytes_per_s(econd)?$/, '_rate'],
+  s: [/_s(econds)?$/, ''],
+};
+
 /** `cpu_temperature` → `CPU temperature`: a slug as a label; what the unit says is left out. */
 export function label(slug: string, unit = ''): string {
-  const words = slug.split(/[_-]+/).filter((word) => word !== '');
-  if (unit === '%' && words.length > 1 && words.at(-1) === 'percent') words.pop();
-  const spoken = words.map((word) => (CAPITALS.has(word) ? word.toUpperCase() : word)).join(' ');
-  return spoken === '' ? slug : spoken.charAt(0).toUpperCase() + spoken.slice(1);
+  const spoken = SPOKEN_UNITS[unit];
+  const bare = spoken === undefined ? slug : slug.replace(...spoken);
+  const words = bare.split(/[_-]+/).filter((word) => word !== '');
+  const name = words.map((word) => (CAPITALS.has(word) ? word.toUpperCase() : word)).join(' ');
+  return name === '' ? slug : name.charAt(0).toUpperCase() + name.slice(1);
 }
 
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });

@@ -27,8 +27,8 @@ export const text = {
   /** A measured duration in its two largest units. */
   duration(seconds: number): string {
     const minutes = Math.floor(seconds / 60);
-    if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
-    if (minutes < 1440) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+    if (minutes < 60) return `${minutes} m ${Math.floor(seconds % 60)} s`;
+    if (minutes < 1440) return `${Math.floor(minutes / 60)} h ${minutes % 60} m`;
     return `${Math.floor(minutes / 1440)} d ${Math.floor((minutes % 1440) / 60)} h`;
   },
   size(bytes: number): string {

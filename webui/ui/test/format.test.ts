@@ -57,6 +57,9 @@ test.each([
   ['cpu_temperature', '', 'CPU temperature'],
   ['memory_percent', '%', 'Memory'],
   ['percent', '%', 'Percent'],
+  ['network_rx_bytes_per_s', 'B/s', 'Network rx rate'],
+  ['uptime_s', 's', 'Uptime'],
+  ['uptime_s', '', 'Uptime s'],
   ['greenhouse-north', '', 'Greenhouse north'],
   ['_', '', '_'],
 ])('slug %s is labelled', (slug, unit, expected) => {

@@ -225,8 +225,8 @@ export class App extends LitElement {
   protected override render(): TemplateResult {
     const { status } = this.gate;
     const stale = !['live', 'connecting'].includes(status.kind);
-    return html`<a class="button skip" href=${location.hash} @click=${this.#skip}>${text.nav.skip}</a>
-      <header>
+    return html`<header>
+        <a class="button skip" href=${location.hash} @click=${this.#skip}>${text.nav.skip}</a>
         <a class="brand" href=${routeHash('devices')}><img src=${favicon} alt="" />${text.product}</a>
         <nav aria-label=${text.nav.label}>${VIEWS.map((view) => this.#tab(view))}</nav>
         <div class="standing">

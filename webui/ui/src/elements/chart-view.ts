@@ -124,7 +124,6 @@ export class ChartView extends LitElement {
       }
 
       .window {
-        align-self: end;
         white-space: nowrap;
         color: var(--ink-faint);
         font-size: 0.9em;
@@ -232,10 +231,10 @@ export class ChartView extends LitElement {
         <dd>${shown.value} ${shown.unit}</dd>
       </div>`;
     };
-    return html`<dl aria-label=${text.chart.window}>
-      <div class="window">${text.chart.window}</div>
-      ${cell(text.chart.min, summary?.min)}${cell(text.chart.mean, summary?.mean)}${cell(text.chart.max, summary?.max)}
-    </dl>`;
+    return html`<p class="window">${text.chart.window}</p>
+      <dl>
+        ${cell(text.chart.min, summary?.min)}${cell(text.chart.mean, summary?.mean)}${cell(text.chart.max, summary?.max)}
+      </dl>`;
   }
 
   #picker(): TemplateResult {

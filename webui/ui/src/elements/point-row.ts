@@ -24,26 +24,20 @@ export class PointRow extends LitElement {
 
       a {
         display: grid;
-        grid-template-columns: minmax(0, 1fr) 4.5rem 6.5rem 3.1rem;
+        grid-template-columns: minmax(0, 1fr) 4rem 6.3rem 2.8rem;
         align-items: center;
-        gap: 8px;
+        gap: 6px;
         min-height: 2.4rem;
         padding: 2px 16px;
       }
 
       a.words {
-        grid-template-columns: minmax(4.5rem, auto) minmax(0, 1fr) 3.1rem;
+        grid-template-columns: minmax(4.5rem, auto) minmax(0, 1fr) 2.8rem;
       }
 
       @container (max-width: 25rem) {
         a.number {
           grid-template-columns: minmax(0, 1fr) 2.9rem 6.3rem 2.8rem;
-          gap: 6px;
-        }
-
-        a.words {
-          grid-template-columns: minmax(4.5rem, auto) minmax(0, 1fr) 2.8rem;
-          gap: 6px;
         }
       }
 
@@ -66,7 +60,7 @@ export class PointRow extends LitElement {
         justify-self: end;
         max-width: 100%;
         overflow: hidden;
-        padding: 1px 6px;
+        padding: 1px 5px;
         border-radius: 6px;
         font-weight: 600;
         text-align: right;
@@ -76,7 +70,7 @@ export class PointRow extends LitElement {
 
       .unit {
         margin-left: 3px;
-        color: var(--ink-faint);
+        color: var(--ink-soft);
         font-size: 0.85em;
         font-weight: 400;
       }

@@ -89,6 +89,11 @@ export class TopicList extends LitElement {
         background: var(--surface-sunk);
       }
 
+      .row[aria-selected='true'] .topic,
+      .row[aria-selected='true'] fg-age {
+        color: var(--ink-soft);
+      }
+
       .row[aria-selected='true'] {
         background: var(--accent-wash);
         box-shadow: inset 3px 0 var(--accent);
@@ -207,7 +212,8 @@ export class TopicList extends LitElement {
   protected override render(): TemplateResult {
     const all = this.#found;
     const { first, end } = rowWindow(this.top, this.height, ROW_PX, all.length);
-    return html`<div class="search" role="search">
+    return html`<h1 class="spoken">${text.topics.title}</h1>
+      <div class="search" role="search">
         <input
           type="search"
           aria-label=${text.topics.search}

@@ -6,16 +6,19 @@ import asyncio
 import logging
 import resource
 import signal
+import socket
 import sys
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import uvloop
 
-from broker.access import Entry, NoUsers, Users, UsersFile, create_with_admin, door, open_users
+from broker.access import Entry, Users, UsersFile, create_with_admin, door, open_users
 from broker.errors import AccessError, BrokerError, EngineError
+from broker.link import Endpoint
 from broker.serving import check_engine, is_loopback, listen, serving
 from gateway import __version__
 from gateway.config import Config
@@ -44,89 +47,105 @@ def run(config: Config, only: frozenset[str]) -> int:
 
 
 async def _main(config: Config, roles: frozenset[str]) -> None:
-    stop = _stop_by_signal()
+    """Start what is wanted, in the order in which each needs the other; stop in the opposite."""
+    ends: set[asyncio.Task[Any]] = {_stop_by_signal()}
+    greeting: list[str] = []
     async with AsyncExitStack() as stack:
         for role in sorted(roles):
             stack.enter_context(locked(config.data, role))
-        users: Users = NoUsers()
-        if "web" in roles:
-            host, port = config.web.address
-            users = stack.enter_context(_users(config, host))
-            sockets = listen(
-                host,
-                port,
-                remedy="stop it, or choose another port with web.listen",
-            )
-        endpoint, greeting = config.broker.endpoint(), []
+        # The web's port is taken first: when it is in use, nobody has connected to a broker yet.
+        entrance = stack.enter_context(_entrance(config)) if "web" in roles else None
+        endpoint = config.broker.endpoint()
         if "broker" in roles:
+            has_users = entrance is not None and entrance.users.exist
             served = await stack.enter_async_context(
-                serving(config.broker, has_users=users.exist, origins=config.web.origins)
+                serving(config.broker, has_users=has_users, origins=config.web.origins)
             )
             endpoint = served.endpoint
             greeting += [f"broker  {url}  ({served.name})" for url in served.addresses]
-        waiting: set[asyncio.Task[Any]] = {asyncio.create_task(stop.wait())}
-        if "web" in roles:
-            await stack.enter_async_context(
-                serving_web(
-                    endpoint,
-                    sockets,
-                    users=users,
-                    door=Door(
-                        anybody=not users.exist,
-                        anonymous=config.broker.anonymous,
-                        origins=tuple(config.web.origins),
-                        trusted_proxies=networks(config.web.trusted_proxies),
-                        base_path=config.web.base_path,
-                    ),
-                    base_topic=config.base_topic,
-                    topics=config.web.topics,
-                )
-            )
-            port = sockets[0].getsockname()[1]
-            greeting.insert(0, f"page    http://{_netloc(host, port)}{config.web.base_path}/")
+        if entrance is not None:
+            await stack.enter_async_context(_web(config, endpoint, entrance))
+            greeting.insert(0, f"page    {entrance.url}{config.web.base_path}/")
         if "readers" in roles:
-            waiting.add(
-                await stack.enter_async_context(
-                    reading(config.devices, config.base_topic, endpoint)
-                )
-            )
-        parts = urlsplit(endpoint.url)
-        greeting.append(
-            f"try     mosquitto_sub -h {parts.hostname} -p {parts.port}"
-            f" -t '{config.base_topic}/#' -v"
-        )
+            hardware = reading(config.devices, config.base_topic, endpoint)
+            ends.add(await stack.enter_async_context(hardware))
+        if line := _line_to_try(endpoint, config.base_topic):
+            greeting.append(f"try     {line}")
         print(f"Fieldgate {__version__}", *greeting, sep="\n  ", flush=True)
-        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in done:
+            end.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Entrance:
+    """Where browsers come in, and who may."""
+
+    users: Users
+    host: str
+    sockets: Sequence[socket.socket]
+
+    @property
+    def url(self) -> str:
+        port = self.sockets[0].getsockname()[1]
+        return f"http://[{self.host}]:{port}" if ":" in self.host else f"http://{self.host}:{port}"
 
 
 @contextmanager
-def _users(config: Config, host: str) -> Iterator[Users]:
-    """The users in force on the HTTP port; created where it is open to others and has none."""
-    named = config.users_file is not None
-    path = config.users_path
-    users = open_users(path, named=named)
+def _entrance(config: Config) -> Iterator[_Entrance]:
+    """Users in force and sockets that listen; where others can come and none exist, an admin."""
+    host, port = config.web.address
+    users = open_users(config.users_path, named=config.users_file is not None)
     entry = door(
         loopback=is_loopback(host), anonymous=config.broker.anonymous, users_exist=users.exist
     )
-    if entry is Entry.CREATE_USERS:
-        check_engine(config.broker, has_users=True)
-        password = create_with_admin(path)
-        print(
-            f"Wrote {path}, since {host} is not this machine alone.\n"
-            f"  user      admin\n  password  {password}    (shown this once)",
-            flush=True,
-        )
-        users = UsersFile(path)
-    try:
-        yield users
-    finally:
-        users.close()
+    with ExitStack() as stack:
+        if entry is Entry.CREATE_USERS:
+            check_engine(config.broker, has_users=True)
+            password = create_with_admin(config.users_path)
+            print(
+                f"Wrote {config.users_path}, since {host} is not this machine alone.\n"
+                f"  user      admin\n  password  {password}    (shown this once)",
+                flush=True,
+            )
+            users = UsersFile(config.users_path)
+        stack.callback(users.close)
+        remedy = "stop it, or choose another port with web.listen"
+        sockets = [stack.enter_context(each) for each in listen(host, port, remedy=remedy)]
+        yield _Entrance(users, host, sockets)
 
 
-def _stop_by_signal() -> asyncio.Event:
-    """An event that the first SIGINT or SIGTERM sets; a second one ends the process at once."""
+def _web(
+    config: Config, endpoint: Endpoint, entrance: _Entrance
+) -> AbstractAsyncContextManager[None]:
+    return serving_web(
+        endpoint,
+        entrance.sockets,
+        users=entrance.users,
+        door=Door(
+            anybody=not entrance.users.exist,
+            anonymous=config.broker.anonymous,
+            origins=tuple(config.web.origins),
+            trusted_proxies=networks(config.web.trusted_proxies),
+            base_path=config.web.base_path,
+        ),
+        base_topic=config.base_topic,
+        topics=config.web.topics,
+    )
+
+
+def _line_to_try(endpoint: Endpoint, base_topic: str) -> str:
+    """What shows the topic tree in a shell; empty where it would need more than one line."""
+    parts = urlsplit(endpoint.url)
+    if parts.scheme != "mqtt":
+        return ""
+    login = f" -u '{endpoint.username}' -P …" if endpoint.username else ""
+    port = f" -p {parts.port}" if parts.port else ""
+    return f"mosquitto_sub -h {parts.hostname}{port}{login} -t '{base_topic}/#' -v"
+
+
+def _stop_by_signal() -> asyncio.Task[Any]:
+    """What ends with the first SIGINT or SIGTERM; a second one ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -137,11 +156,7 @@ def _stop_by_signal() -> asyncio.Event:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
-    return stop
-
-
-def _netloc(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return asyncio.create_task(stop.wait())
 
 
 def _set_up_logging(level: str) -> None:

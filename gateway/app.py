@@ -57,7 +57,7 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
         entrance = stack.enter_context(_entrance(config)) if "web" in roles else None
         endpoint = config.broker.endpoint()
         if "broker" in roles:
-            has_users = entrance is not None and entrance.users.exist
+            has_users = config.users_path.exists()  # also one that was written just now
             served = await stack.enter_async_context(
                 serving(config.broker, has_users=has_users, origins=config.web.origins)
             )

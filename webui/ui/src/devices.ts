@@ -73,6 +73,15 @@ export function parseDeviceList(payload: string): DeviceList | null {
   return { base: list['base'], devices };
 }
 
+/** Why each device is as it is, in the reader's words, from the topic `<base>/bridge/health`. */
+export function parseReasons(payload: string): ReadonlyMap<string, string> {
+  const devices = parseObject(payload)?.['devices'];
+  if (!isObject(devices)) return new Map();
+  return new Map(
+    Object.entries(devices).map(([name, said]) => [name, isObject(said) ? textOf(said['reason']) : '']),
+  );
+}
+
 export function parseAvailability(payload: string): Availability {
   const said = parseObject(payload) ?? { state: payload.trim() };
   const { state, reason } = said as { state?: unknown; reason?: unknown };
@@ -83,6 +92,7 @@ export function parseAvailability(payload: string): Availability {
 export class DeviceBoard {
   #list: DeviceList;
   #views: readonly DeviceView[] = [];
+  #reasons: ReadonlyMap<string, string> = new Map();
   readonly #points = new Map<string, Set<string>>();
 
   constructor(list: DeviceList) {
@@ -112,6 +122,7 @@ export class DeviceBoard {
       this.#points.clear();
     }
     const touched = new Set<string>();
+    if (everything || change.topics.has(`${this.base}/bridge/health`)) this.#noteReasons(store, touched);
     for (const topic of everything ? store.topics() : change.topics) this.#note(topic, store, touched);
     if (!everything && touched.size === 0) return this.#views;
     const before = new Map(this.#views.map((view) => [view.name, view]));
@@ -120,6 +131,14 @@ export class DeviceBoard {
       return view ?? this.#view(device, store);
     });
     return this.#views;
+  }
+
+  #noteReasons(store: Store, touched: Set<string>): void {
+    const before = this.#reasons;
+    this.#reasons = parseReasons(store.get(`${this.base}/bridge/health`)?.payload ?? '');
+    for (const { name } of this.#list.devices) {
+      if (before.get(name) !== this.#reasons.get(name)) touched.add(name);
+    }
   }
 
   #note(topic: string, store: Store, touched: Set<string>): void {
@@ -153,11 +172,13 @@ export class DeviceBoard {
       const name = given === '' ? label(point, unit) : given;
       return [{ point, topic, name, unit, numeric, value }];
     });
-    const availability = store.get(`${own}/availability`);
+    const said = store.get(`${own}/availability`);
+    const availability = said === undefined ? UNKNOWN : parseAvailability(said.payload);
+    const reason = availability.reason === '' ? (this.#reasons.get(device.name) ?? '') : availability.reason;
     return {
       name: device.name,
       reader: device.reader,
-      availability: availability === undefined ? UNKNOWN : parseAvailability(availability.payload),
+      availability: { ...availability, reason },
       lastSeen: lastSeen(store.get(own), points),
       points,
     };

@@ -28,8 +28,8 @@ export function reading(payload: string, unit: string): Reading {
   const bytes = BYTES.exec(unit);
   if (bytes !== null) {
     const step = byteStep(value);
-    const scaled = step === 0 ? value : Number((value / 1000 ** step).toPrecision(3));
-    return { value: digits(scaled), unit: `${BYTE_STEPS[step] ?? ''}${bytes[2] ?? ''}` };
+    const scaled = step === 0 ? payload : (value / 1000 ** step).toPrecision(3);
+    return { value: digits(Number(scaled), decimals(scaled)), unit: `${BYTE_STEPS[step] ?? ''}${bytes[2] ?? ''}` };
   }
   if (unit === 's' && value >= 120) return { value: text.duration(value), unit: '' };
   return { value: digits(value, decimals(payload)), unit };

@@ -84,8 +84,21 @@ test('only the card that something came for is made anew', () => {
   expect(stage.board.views[0]).not.toBe(boiler);
   expect(stage.board.views[1]).toBe(host);
   const before = stage.board.views;
-  stage.put('bridge/health', '{}');
+  stage.put('bridge/info', '{}');
   expect(stage.board.views).toBe(before);
+});
+
+test('why a device is offline is taken from the gateway where the device does not say it', () => {
+  const stage = new Stage();
+  stage.put('boiler/availability', '{"state":"offline"}');
+  const [, host] = stage.board.views;
+  const health = { host: { state: 'online' }, boiler: { state: 'offline', reason: 'unplugged' } };
+  stage.put('bridge/health', JSON.stringify({ devices: health }));
+  expect(stage.view('boiler')?.availability).toEqual({ state: 'offline', reason: 'unplugged' });
+  expect(stage.view('host')?.availability).toEqual(host?.availability);
+  const before = stage.board.views;
+  stage.put('bridge/health', JSON.stringify({ devices: health }));
+  expect(stage.board.views[0]).toBe(before[0]);
 });
 
 test('a cleared point leaves its card', () => {

@@ -40,6 +40,8 @@ describe('readings', () => {
   test('bytes grow into larger units', () => {
     expect(reading('999', 'B')).toEqual({ value: '999', unit: 'B' });
     expect(reading('3144567890', 'B')).toEqual({ value: '3.14', unit: 'GB' });
+    expect(reading('6400000', 'B')).toEqual({ value: '6.40', unit: 'MB' });
+    expect(reading('999999', 'B')).toEqual({ value: '1\u202f000', unit: 'kB' });
     expect(reading('68400', 'B/s')).toEqual({ value: '68.4', unit: 'kB/s' });
   });
 

@@ -41,6 +41,16 @@ export class PointRow extends LitElement {
         }
       }
 
+      @container (max-width: 19rem) {
+        a.number {
+          grid-template-columns: minmax(0, 1fr) auto 2.8rem;
+        }
+
+        fg-spark {
+          display: none;
+        }
+      }
+
       a:hover {
         background: var(--surface-sunk);
       }

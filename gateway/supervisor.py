@@ -49,7 +49,7 @@ class SupervisedReader:
     """One device's reader in a thread of its own; nothing that it does reaches another device.
 
     A change of status goes to the handoff once: online after each opening, offline with the
-    reason when that fails or the reading ends.
+    reason when that fails or the reading ends, and offline again when the reason is another.
     """
 
     def __init__(
@@ -156,9 +156,13 @@ class SupervisedReader:
         self._put_status(True, "")
 
     def _went(self, reason: str) -> None:
+        is_news = reason != self._error[0]
         self._error = (reason, self._clock())
         if self._online is not False:
             LOG.warning("%s is offline: %s", self.device, reason)
+            self._put_status(False, reason)
+        elif is_news:  # unplugged first, then plugged in without permission
+            LOG.debug("%s is still offline: %s", self.device, reason)
             self._put_status(False, reason)
 
     def _put_status(self, online: bool, reason: str) -> None:

@@ -166,8 +166,8 @@ def monitor(
     Each line comes raw and decoded, until Ctrl-C.
     """
     from gateway.monitor import Monitor, device_lines
-    from gateway.readers.serial_port import SerialConfig, SerialPort
-    from gateway.readers.tcp_port import TcpPort
+    from gateway.readers import serial_line
+    from gateway.readers.serial_port import SerialConfig
 
     line = _section(
         SerialConfig,
@@ -187,7 +187,7 @@ def monitor(
         "pattern": pattern,
     }
     wanted = {key: value for key, value in given.items() if value is not None}
-    serial_port = TcpPort(port) if port.startswith("socket://") else SerialPort(line)
+    serial_port = serial_line(line)
     watched = Monitor(serial_port, _section(DecoderConfig, wanted) if wanted else None)
     try:
         watched.watch(typer.echo, _hint)

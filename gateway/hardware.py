@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from broker import link
@@ -35,16 +35,17 @@ async def reading(
     The task that it yields ends only with a RivalError, when another gateway is at work.
     """
     rivalry = Rivalry(base_topic, instance=secrets.token_hex(8))
+    readers: dict[str, SupervisedReader] = {}
     publisher = Publisher(
         base_topic,
         {device.name: _device(device, base_topic) for device in devices},
         rivalry,
+        counts=lambda name: _counts(readers[name]),
     )
     handoff = Handoff(asyncio.get_running_loop(), lambda items: _deliver(items, publisher))
-    readers = [
-        SupervisedReader(device.name, build(device.reader, device.decoder), handoff)
-        for device in devices
-    ]
+    for device in devices:
+        reader = build(device.reader, device.decoder)
+        readers[device.name] = SupervisedReader(device.name, reader, handoff)
     async with link.connect(
         endpoint,
         publisher,
@@ -55,13 +56,14 @@ async def reading(
         publisher.attach(connection)
         ticking = asyncio.create_task(_tick(publisher, rivalry, base_topic, endpoint))
         try:
-            for reader in readers:
-                reader.start()
+            for supervised in readers.values():
+                supervised.start()
             yield ticking
         finally:
-            for reader in readers:
-                reader.request_stop()
-            await asyncio.gather(*(asyncio.to_thread(reader.stop) for reader in readers))
+            for supervised in readers.values():
+                supervised.request_stop()
+            stops = (asyncio.to_thread(supervised.stop) for supervised in readers.values())
+            await asyncio.gather(*stops)
             handoff.flush()
             handoff.close()
             ticking.cancel()
@@ -96,6 +98,15 @@ def _deliver(items: Sequence[Item], publisher: Publisher) -> None:
         else:
             publisher.went_offline(item.device, item.reason)
     publisher.measured(measurements)
+
+
+def _counts(reader: SupervisedReader) -> Mapping[str, object]:
+    health = reader.health
+    return {
+        "opened": health.opened,
+        "measurements": health.measurements,
+        "rejected": health.rejected,
+    }
 
 
 def _device(device: DeviceConfig, base_topic: str) -> Device:

@@ -47,6 +47,8 @@ class Monitor:
         quiet = True
         while True:
             chunk = self._port.read()
+            if not chunk:
+                self._framer.silence()
             heard += len(chunk)
             for frame in self._framer.feed(chunk):
                 quiet = False

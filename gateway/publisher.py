@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from broker.errors import LinkError
 from broker.link import Link, Message, QoS, Subscription
@@ -44,15 +44,18 @@ class Publisher:
         base_topic: str,
         devices: Mapping[str, Device],
         rivalry: Rivalry,
+        counts: Callable[[str], Mapping[str, object]] = lambda _device: {},
     ) -> None:
+        """`counts` is what a device's reader counts, for `bridge/health`."""
         self._base = base_topic
         self._devices = devices
         self._rivalry = rivalry
+        self._counts = counts
         self._link: Link | None = None
         self._may_publish = False
         self._behind: set[str] = set()
         self._described_points: dict[str, tuple[str, ...]] = {}
-        self._health = b""
+        self._reasons: dict[str, str] = {}
         self._seconds = 0
 
     def attach(self, link: Link) -> None:
@@ -124,7 +127,7 @@ class Publisher:
         self._publish_devices_if_changed()
         self._seconds += 1
         if self._seconds % HEALTH_EVERY_S == 0:
-            self._health = b""
+            self._reasons.clear()
         self._publish_health()
 
     def farewell(self) -> None:
@@ -146,7 +149,7 @@ class Publisher:
         if self._link is None or not self._link.is_up:
             return
         self._may_publish = True
-        self._health = b""
+        self._reasons.clear()
         self._described_points.clear()
         self._behind.clear()
         self._publish(
@@ -184,18 +187,18 @@ class Publisher:
             self._described_points = points
 
     def _publish_health(self) -> None:
-        value = {
-            "devices": {
-                name: {
-                    "state": "online" if device.is_online else "offline",
-                    "reason": device.reason,
-                }
-                for name, device in self._devices.items()
-            },
-        }
-        message = retained_json(f"{self._base}/bridge/health", value)
-        if message.payload != self._health and self._publish((message,)):
-            self._health = message.payload
+        """At once when a device comes, goes or fails otherwise than before; else now and then."""
+        reasons = {name: device.reason for name, device in self._devices.items()}
+        if reasons == self._reasons:
+            return
+        value = {"devices": {name: self._device_health(name) for name in self._devices}}
+        if self._publish((retained_json(f"{self._base}/bridge/health", value),)):
+            self._reasons = reasons
+
+    def _device_health(self, name: str) -> dict[str, object]:
+        device = self._devices[name]
+        state = "online" if device.is_online else "offline"
+        return {"state": state, "reason": device.reason, **self._counts(name)}
 
     def _info(self) -> dict[str, str]:
         return {"name": "Fieldgate", "version": __version__, "instance": self._rivalry.instance}

@@ -35,9 +35,9 @@ class SerialLine:
 
 
 @contextlib.contextmanager
-def serial_line(folder: Path) -> Iterator[SerialLine]:
+def serial_line(folder: Path, name: str = "ttyTEST0") -> Iterator[SerialLine]:
     """A line that is plugged in."""
-    line = SerialLine(folder / "ttyTEST0")
+    line = SerialLine(folder / name)
     line.plug()
     try:
         yield line

@@ -51,7 +51,7 @@ def publisher(wire: Wire) -> Publisher:
         name: Device(f"{BASE}/{name}", PointNames(), description={"name": name})
         for name in ("boiler", "meter")
     }
-    publisher = Publisher(BASE, devices, Rivalry(BASE, "a"))
+    publisher = Publisher(BASE, devices, Rivalry(BASE, "a"), counts=lambda _name: {"opened": 1})
     publisher.attach(wire)
     return publisher
 
@@ -87,7 +87,7 @@ def test_birth_comes_first_and_then_everything_that_is_known(
     assert taken[f"{BASE}/meter/availability"] == b'{"state":"offline"}'
     assert taken[f"{BASE}/boiler/t"] == b"1"
     health = json.loads(taken[f"{BASE}/bridge/health"])
-    assert health["devices"]["boiler"] == {"state": "online", "reason": ""}
+    assert health["devices"]["boiler"] == {"state": "online", "reason": "", "opened": 1}
 
 
 def test_a_burst_publishes_every_point_and_one_state(publisher: Publisher, wire: Wire) -> None:
@@ -147,7 +147,11 @@ def test_health_says_why_and_is_repeated(publisher: Publisher, wire: Wire) -> No
     wire.take()
     publisher.went_offline("boiler", "the port is gone")
     health = json.loads(wire.take()[f"{BASE}/bridge/health"])
-    assert health["devices"]["boiler"] == {"state": "offline", "reason": "the port is gone"}
+    assert health["devices"]["boiler"] == {
+        "state": "offline",
+        "reason": "the port is gone",
+        "opened": 1,
+    }
     for _ in range(HEALTH_EVERY_S):
         publisher.tick()
     assert f"{BASE}/bridge/health" in wire.take()

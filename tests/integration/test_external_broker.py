@@ -2,16 +2,15 @@
 
 import asyncio
 import contextlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 
 from tests.browser_session import browsing
-from tests.integration.test_serial_line import plugged
 from tests.program import Program, running
 from tests.real_ends import Mosquitto, mosquitto, until
+from tests.serial_line import SerialLine, serial_line
 
 CONFIG = """
 broker: {{engine: external, url: '{url}'}}
@@ -31,7 +30,7 @@ def gateway_on(broker: Mosquitto, folder: Path, port: Path) -> Iterator[Program]
 async def test_everything_comes_back_by_itself_after_the_broker_was_killed(tmp_path: Path) -> None:
     with (
         mosquitto(tmp_path) as broker,
-        plugged(tmp_path / "ttyMeter") as meter,
+        serial_line(tmp_path) as meter,
         gateway_on(broker, tmp_path, meter.path) as fieldgate,
     ):
         async with (
@@ -47,7 +46,7 @@ async def test_everything_comes_back_by_itself_after_the_broker_was_killed(tmp_p
             await session.until(lambda: "lost" in session.values, "a retained message is there")
             assert (await client.get("/health/ready")).status_code == 200
 
-            load = asyncio.create_task(_load(meter.say))
+            load = asyncio.create_task(_load(meter))
             await session.until(lambda: "fieldgate/meter/energy" in session.values, "energy")
             broker.kill()
             await _until_ready(client, 503)
@@ -61,7 +60,7 @@ async def test_everything_comes_back_by_itself_after_the_broker_was_killed(tmp_p
                 assert accepted.status_code == 202
             load.cancel()
             last = await load
-            meter.say(json.dumps({"energy": last + 1}))
+            meter.say(b'{"energy": %d}\n' % (last + 1))
 
             broker.start()
             await session.until(
@@ -91,7 +90,7 @@ async def test_everything_comes_back_by_itself_after_the_broker_was_killed(tmp_p
 async def test_the_broker_says_offline_for_a_gateway_that_was_killed(tmp_path: Path) -> None:
     with (
         mosquitto(tmp_path) as broker,
-        plugged(tmp_path / "ttyMeter") as meter,
+        serial_line(tmp_path) as meter,
         gateway_on(broker, tmp_path, meter.path) as gateway,
     ):
         other = tmp_path / "web"
@@ -110,13 +109,13 @@ async def test_the_broker_says_offline_for_a_gateway_that_was_killed(tmp_path: P
                 )
 
 
-async def _load(say: Callable[[str], None]) -> int:
+async def _load(meter: SerialLine) -> int:
     """Say a number every few milliseconds until this is cancelled; returns the last."""
     energy = 0
     with contextlib.suppress(asyncio.CancelledError):
         while True:
             energy += 1
-            say(json.dumps({"energy": energy}))
+            meter.say(b'{"energy": %d}\n' % energy)
             await asyncio.sleep(0.005)
     return energy
 

@@ -177,6 +177,7 @@ export class Gate {
       clearTimeout(patience);
       this.connection.unsubscribe(BACKFILL);
       for (const [topic, samples] of older) this.sparks.prepend(topic, samples);
+      this.#tell();
     };
     const patience = setTimeout(done, SPARK_PATIENCE_MS);
     let newest = Infinity;

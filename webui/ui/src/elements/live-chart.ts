@@ -10,6 +10,7 @@ import { shared } from './styles';
 /** Ten pictures a second look fluent; more cost battery for nothing. */
 const FRAME_MS = 100;
 const CALM_FRAME_MS = 1_000;
+const TIME_STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600];
 const dark = window.matchMedia('(prefers-color-scheme: dark)');
 const calm = window.matchMedia('(prefers-reduced-motion: reduce)');
 
@@ -139,7 +140,7 @@ export class LiveChart extends LitElement {
       cursor: { drag: { x: false, y: false }, points: { size: 8, fill: line } },
       scales: { x: { time: true, auto: false }, y: { range: readableRange } },
       axes: [
-        { ...axis, space: 80, values: '{HH}:{mm}:{ss}' },
+        { ...axis, space: 80, incrs: TIME_STEPS_S, values: '{HH}:{mm}:{ss}' },
         { ...axis, size: 72, values: (_plot, splits) => splits.map((split) => this.#tick(split)) },
       ],
       series: [{}, { stroke: line, width: 2, fill: `color-mix(in srgb, ${line} 10%, transparent)`, points: { show: false }, spanGaps: false }],

@@ -57,7 +57,7 @@ export const text = {
 
   missed: {
     button: (count: number, unknown: boolean) =>
-      count === 0 ? 'Values missed' : `${unknown ? 'Over ' : ''}${plural(count, 'value', 'values')} missed`,
+      count === 0 ? 'Some missed' : `${count.toLocaleString('en')}${unknown ? '+' : ''} missed`,
     title: 'Not everything arrived',
     intro: 'Every value shown is the newest one. These are the moments at which some in between did not reach this page:',
     count: (missed: number | null) => (missed === null ? 'an unknown number' : plural(missed, 'message', 'messages')),

@@ -97,6 +97,10 @@ export class DeviceCard extends LitElement {
         color: var(--ink-soft);
       }
 
+      .away .reason::first-letter {
+        text-transform: uppercase;
+      }
+
       ul {
         padding: 2px 0 10px;
         list-style: none;

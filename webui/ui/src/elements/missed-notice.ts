@@ -71,7 +71,7 @@ export class MissedNotice extends LitElement {
     const count = this.missed.reduce((sum, { missed }) => sum + (missed ?? 0), 0);
     const unknown = this.missed.some(({ missed }) => missed === null);
     const now = Date.now();
-    return html`<button class="chip" popovertarget="story">${text.missed.button(count, unknown)}</button>
+    return html`<button class="chip" popovertarget="story" title=${text.missed.title}>${text.missed.button(count, unknown)}</button>
       <div id="story" popover>
         <h2>${text.missed.title}</h2>
         <p>${text.missed.intro}</p>

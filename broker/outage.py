@@ -14,6 +14,7 @@ _CLIENT_ID_REFUSED = 0x85
 _BAD_LOGIN = 0x86
 _NOT_AUTHORIZED = 0x87
 _KEEP_ALIVE_TIMEOUT = 0x8D
+_PROTOCOL_ERROR = 0x82
 
 
 def why_not_opened(endpoint: Endpoint, error: Exception) -> str:
@@ -81,4 +82,6 @@ def why_ended(
         return f"{url} ended the connection: {name}"
     if code == _KEEP_ALIVE_TIMEOUT:
         return f"{url} has stopped answering: no reply to our ping"
+    if code == _PROTOCOL_ERROR:
+        return f"{url} sent what is no MQTT"
     return f"{url} closed the connection"

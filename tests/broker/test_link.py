@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 import uvloop
 from amqtt.broker import Broker
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as serve_web_socket
+from websockets.typing import Subprotocol
 
 from broker import paho_connection
 from broker.errors import LinkAwayError, LinkFullError, TopicError
@@ -164,6 +167,20 @@ async def test_messages_keep_their_order_content_and_qos(broker: Mosquitto, vers
         assert [m for m in witness.messages if m.qos is qos] == [m for m in sent if m.qos is qos]
 
 
+async def test_a_burst_longer_than_one_slice_is_received_whole() -> None:
+    """From one read: what is left of it in our own buffer no socket event announces."""
+    burst = b"".join(b"\x30\x05\0\x01a\0" + bytes([65 + n % 26]) for n in range(3_000))
+
+    def answer(data: bytes) -> bytes | None:
+        if data[0] == CONNECT:
+            return CONNACK_5
+        return b"\x90\x04" + data[2:4] + b"\0\0" + burst if data[0] == SUBSCRIBE else None
+
+    witness = Witness()
+    async with server(answer) as url, up(url, witness, [Subscription("a")]):
+        await until(lambda: len(witness.messages) == 3_000, "the whole burst is received")
+
+
 async def test_large_messages_published_in_link_up_all_arrive(broker: Mosquitto) -> None:
     witness, watcher = Witness(), Witness()
     async with (
@@ -308,6 +325,66 @@ async def test_nothing_accepted_is_lost_or_overtaken_when_connections_break(
     # Sent again after a cut, and in order: so each seen for the first time is the next one.
     assert list(dict.fromkeys(watcher.payloads)) == sent
     assert len(watcher.payloads) <= len(sent) + 3 * 100, "at most the window, at each cut"
+
+
+async def test_what_waited_goes_before_what_link_up_publishes(broker: Mosquitto) -> None:
+    """Else a retained state would be overwritten by an older one."""
+    watcher, witness = Witness(), Witness()
+    async with (
+        up(broker.url, watcher, EVERYTHING),
+        connect(Endpoint(broker.url), witness, role="test", subscriptions=[]) as link,
+    ):
+        witness.on_up = lambda: link.publish(at_least_once("state", b"new"))
+        for _ in range(50):
+            link.publish(at_least_once("state", b"old"))
+        await until(lambda: len(watcher.messages) == 51, "all messages arrive")
+    assert watcher.payloads == [b"old"] * 50 + [b"new"]
+
+
+async def test_a_connection_that_the_broker_ends_is_told_with_its_words() -> None:
+    def answer(data: bytes) -> bytes:
+        return CONNACK_5 if data[0] == CONNECT else b"\xe0\x01\x8b"
+
+    witness = Witness()
+    async with (
+        server(answer) as url,
+        connect(Endpoint(url), witness, role="test", subscriptions=EVERYTHING),
+    ):
+        await until(lambda: witness.reasons, "the link is thrown out")
+    assert witness.reasons[0] == f"{url} ended the connection: Server shutting down"
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"\0\0",  # no packet type
+        b"\x30\x01\0",  # a PUBLISH that ends in its topic
+        b"\x30\x04\0\x01\xff\0",  # a topic that is no UTF-8
+        b"\x30\x06\0\x01a\x02\x7e\0",  # an unknown property
+        b"\x30\xff\xff\xff\xff\x01",  # a length of five bytes
+        b"\x36\x06\0\x01a\0\x01\0",  # QoS 3
+        b"\x20\x01\0",  # half a CONNACK
+        b"\x90\x03\0\x01\0\xf0",  # a SUBACK with a code that there isn't
+    ],
+    ids=bytes.hex,
+)
+@VERSIONS
+async def test_a_broker_that_sends_junk_is_left_and_tried_again(version: str, junk: bytes) -> None:
+    is_mad = True
+
+    def answer(data: bytes) -> bytes | None:
+        if data[0] == CONNECT:
+            return CONNACK_5 if version_of(data) == 5 else CONNACK_3
+        return junk + b"\0" * 300 if is_mad else b""
+
+    witness = Witness()
+    async with server(answer) as url:
+        endpoint = Endpoint(url, version=version)
+        async with connect(endpoint, witness, role="test", subscriptions=EVERYTHING) as link:
+            await until(lambda: witness.reasons, "the link leaves")
+            is_mad = False
+            await until(lambda: link.is_up, "the link is back")
+            await until(lambda: witness.ups > 1, "the link says so")
 
 
 async def test_subscriptions_come_back_after_an_outage(broker: Mosquitto) -> None:
@@ -593,6 +670,24 @@ async def test_a_link_speaks_mqtt_over_websocket(tmp_path: Path) -> None:
     with web_socket_broker(tmp_path) as port:
         await passes_all_traffic(Endpoint(f"ws://127.0.0.1:{port}/mqtt"), SLOW)
         await passes_all_traffic(Endpoint(f"ws://127.0.0.1:{port}", version="3.1.1"), SLOW)
+
+
+async def test_a_ping_of_the_websocket_server_is_answered() -> None:
+    pongs = 0
+
+    async def serve(connection: ServerConnection) -> None:
+        nonlocal pongs
+        await connection.recv()
+        await connection.send(CONNACK_5)
+        await (await connection.ping())
+        pongs += 1
+        await connection.wait_closed()
+
+    async with (
+        serve_web_socket(serve, "127.0.0.1", 0, subprotocols=[Subprotocol("mqtt")]) as listening,
+        up(f"ws://127.0.0.1:{next(iter(listening.sockets)).getsockname()[1]}"),
+    ):
+        await until(lambda: pongs, "the pong arrives")
 
 
 async def test_a_link_speaks_mqtt_over_websocket_with_tls(

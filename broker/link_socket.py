@@ -12,12 +12,7 @@ from websockets.exceptions import InvalidHandshake
 from broker.config import DEFAULT_PORTS
 from broker.errors import LinkError
 from broker.link import Endpoint, LinkTls
-from broker.listen import (
-    KEEP_ALIVE_IDLE_S,
-    KEEP_ALIVE_INTERVAL_S,
-    KEEP_ALIVE_PROBES,
-    USER_TIMEOUT_MS,
-)
+from broker.listen import keep_alive
 from broker.outage import why_not_opened, why_tls_files_fail
 from broker.web_socket import WebSocketFraming
 
@@ -145,6 +140,7 @@ def open_socket(endpoint: Endpoint) -> LinkSocket:
             port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
             connected = socket.create_connection((host, port), timeout=OPEN_TIMEOUT_S)
             undo.callback(connected.close)
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             keep_alive(connected)
             if context is not None:
                 # wraps and detaches it, and closes what it made where the handshake fails
@@ -155,20 +151,6 @@ def open_socket(endpoint: Endpoint) -> LinkSocket:
             raise LinkError(why_not_opened(endpoint, error)) from error
         undo.pop_all()
     return LinkSocket(connected, framing)
-
-
-def keep_alive(connected: socket.socket) -> None:
-    """Let the system notice a peer that has gone without a word, as far as this system can."""
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (
-        ("TCP_KEEPIDLE", KEEP_ALIVE_IDLE_S),
-        ("TCP_KEEPINTVL", KEEP_ALIVE_INTERVAL_S),
-        ("TCP_KEEPCNT", KEEP_ALIVE_PROBES),
-        ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),
-    ):
-        if hasattr(socket, name):  # each system has some of them
-            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _tls_context(tls: LinkTls) -> ssl.SSLContext:

@@ -25,13 +25,13 @@ class Channel:
     cursor. The channel is complete for all seqs above `since`. At `limit` the oldest go.
     """
 
-    def __init__(self, filters: tuple[str, ...], since: int) -> None:
+    def __init__(self, filters: tuple[str, ...], *, since: int, limit: int) -> None:
         self.filters = filters
         self.matches = matcher(filters)
         self.entries: list[Entry] = []
         self.dropped = 0
         self.since = since
-        self.limit = 1
+        self.limit = limit
         self.cursors: set[Cursor] = set()
         self.shared: dict[object, tuple[str | bytes, int]] = {}
         self.snapshots: dict[object, tuple[tuple[str, ...], int]] = {}
@@ -40,6 +40,11 @@ class Channel:
     def end(self) -> int:
         """The ordinal that the next entry will have."""
         return self.dropped + len(self.entries)
+
+    @property
+    def room(self) -> int:
+        """How many older entries may be put back so that the next new ones don't push them out."""
+        return max(0, self.limit - self.limit // 10 - len(self.entries))
 
     def append(self, entry: Entry) -> None:
         self.entries.append(entry)

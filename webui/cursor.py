@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from webui.wire import MAX_FRAME_BYTES, Entry, Gap, Render
+from webui.wire import FRAMING_BYTES, Entry, Gap, Render
 
 if TYPE_CHECKING:
     from webui.channel import Channel
@@ -84,6 +84,7 @@ class Cursor:
     def restart(self, reason: Literal["restart", "resume", "slow"]) -> None:
         """Nothing that this client knows can be relied on: a reset, then all last values."""
         self._gap = Gap(self.frame_id, None, [], reset=True, reason=reason)
+        self._link_gaps = self._hub.link_gaps
         self.begin_snapshot()
 
     def fall_back(self, seq: int, reason: Literal["resume", "slow"]) -> None:
@@ -92,14 +93,11 @@ class Cursor:
             self.restart(reason)
             return
         behind = self.channel.end - self._ordinal
-        was_cut_off = self._link_gaps != self._hub.link_gaps
         self._take_snapshot(after=seq, tombstones=True)
-        self._fell_back = not self._conflate
         if self._conflate:
             return  # to skip what was overtaken is what it asked for
         topics = list(self._snapshot) if len(self._snapshot) <= MAX_GAP_TOPICS else []
-        is_counted = reason == "slow" and not was_cut_off
-        missed = behind - len(self._snapshot) if is_counted else None
+        missed = behind - len(self._snapshot) if reason == "slow" else None
         self._gap = Gap(self.frame_id, missed, topics, reset=False, reason=reason)
 
     def _take_snapshot(self, *, after: int, tombstones: bool) -> None:
@@ -107,9 +105,9 @@ class Cursor:
             self.channel, after, tombstones=tombstones
         )
         self._snapshot_at = 0
+        self._fell_back = tombstones
         self._overtaken = []
         self._ordinal = self.channel.end
-        self._link_gaps = self._hub.link_gaps
 
     # --- what it gets
 
@@ -125,29 +123,33 @@ class Cursor:
             if self._gap is not None:
                 return self.pull()
         channel = self.channel
-        if self._ordinal < channel.dropped:
-            self.fall_back(self.seq, "slow")
-            return self.pull()
         stop = channel.end
+        is_cut_off = self._ordinal < channel.dropped
         if self._link_gaps != self._hub.link_gaps:
             stop = channel.dropped + channel.index_after(self._hub.link_gap_seq)
-            if self._ordinal >= stop:
+            if is_cut_off or self._ordinal >= stop:
                 self._link_gaps = self._hub.link_gaps
                 return Gap(self.frame_id, None, [], reset=False, reason="link")
+        if is_cut_off:
+            self.fall_back(self.seq, "slow")
+            return self.pull()
         return self._pull_entries(stop) if self._ordinal < stop else None
 
     def _pull_snapshot(self) -> str | bytes | None:
         part: list[Entry] = []
-        size = 0
+        size = FRAMING_BYTES
         while self._snapshot_at < len(self._snapshot):
             topic = self._snapshot[self._snapshot_at]
             entry = self._hub.last.get(topic)
+            if entry is None and self._fell_back:  # a tombstone that was dropped before we told it
+                self.restart("slow")
+                return None
             if entry is None or entry.seq > self._snapshot_seq:
-                if self._fell_back:
+                if self._fell_back and not self._conflate:
                     self._overtaken.append(topic)
             else:
-                size += len(entry.body)
-                if part and size > MAX_FRAME_BYTES:
+                size += len(entry.body) + FRAMING_BYTES
+                if part and size > self._hub.limits.frame_bytes:
                     return self._render(part, True)
                 part.append(entry)
                 self.seq = entry.seq
@@ -170,7 +172,7 @@ class Cursor:
             entries = channel.entries[self._ordinal - channel.dropped : stop - channel.dropped]
             if self._conflate:
                 entries = _newest(entries)
-            count = _fitting(entries)
+            count = _fitting(entries, self._hub.limits.frame_bytes)
             frame = self._render(entries[:count], False)
             end = stop
             if count < len(entries):
@@ -191,11 +193,11 @@ def _newest(entries: Sequence[Entry]) -> list[Entry]:
     return list(reversed(found.values()))
 
 
-def _fitting(entries: Sequence[Entry]) -> int:
+def _fitting(entries: Sequence[Entry], limit: int) -> int:
     """How many go into one frame: at least one."""
-    size = 0
+    size = FRAMING_BYTES
     for count, entry in enumerate(entries):
-        size += len(entry.body) + 1
-        if size > MAX_FRAME_BYTES and count:
+        size += len(entry.body) + FRAMING_BYTES
+        if size > limit and count:
             return count
     return len(entries)

@@ -24,16 +24,16 @@ from webui.channel import Channel
 from webui.cursor import Cursor
 from webui.errors import RefusedError
 from webui.last_value import LastValues
-from webui.wire import Entry, Mode, Render, encode_message, payload_of
-
-_SWEEP_MESSAGES = 4096
-_SWEEP_BYTES = 8 * 1024 * 1024
-"""How much leaves the log before the channels let go of it too: memory against a scan of all."""
+from webui.wire import MAX_FRAME_BYTES, Entry, Mode, Render, encode_message, payload_of
 
 
 @dataclass(frozen=True, slots=True)
 class HubLimits:
-    """Every bound of the hub. Beyond each the oldest goes; last values keep new topics out."""
+    """Every bound of the hub. Beyond each the oldest goes; last values keep new topics out.
+
+    `sweep_…` is how much leaves the log before the channels let go of it too: memory against a
+    scan of all channels. `frame_bytes` is what a frame holds at most, or one message.
+    """
 
     log_messages: int = 65_536
     log_bytes: int = 64 * 1024 * 1024
@@ -42,6 +42,22 @@ class HubLimits:
     last_bytes: int = 64 * 1024 * 1024
     tombstones: int = 10_000
     routed_topics: int = 100_000
+    sweep_messages: int = 4096
+    sweep_bytes: int = 8 * 1024 * 1024
+    frame_bytes: int = MAX_FRAME_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class HubSize:
+    """How much the hub holds now, to be seen beside its limits."""
+
+    log_messages: int
+    log_bytes: int
+    channels: int
+    channel_references: int
+    last_topics: int
+    last_bytes: int
+    tombstones: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +92,11 @@ class Hub:
         self.link_gaps = 0
         self.link_gap_seq = 0
         self._keeps = keeps
-        self._limits = limits or HubLimits()
+        self.limits = limits or HubLimits()
         self.last = LastValues(
-            topics=self._limits.last_topics,
-            size=self._limits.last_bytes,
-            tombstones=self._limits.tombstones,
+            topics=self.limits.last_topics,
+            size=self.limits.last_bytes,
+            tombstones=self.limits.tombstones,
         )
         self._log: deque[Entry] = deque()
         self._log_bytes = 0
@@ -89,6 +105,7 @@ class Hub:
         self._channels: dict[tuple[str, ...], Channel] = {}
         self._trie: FilterTrie[Channel] = FilterTrie()
         self._routes: dict[str, _Route] = {}
+        self._share = self.limits.log_messages
         self._dirty: set[Channel] = set()
         self._unconfirmed: set[str] | None = None
 
@@ -98,7 +115,7 @@ class Hub:
         """Take messages over, in their order; then `take_dirty` tells who has news."""
         for message in messages:
             topic = message.topic
-            if self._unconfirmed is not None and message.retain and self._is_known(message):
+            if self._unconfirmed is not None and self._is_known_replay(message):
                 continue
             route = self._routes.get(topic) or self._find_route(topic)
             seq = self.seq = self.seq + 1
@@ -111,13 +128,26 @@ class Hub:
             for channel in route.channels:
                 channel.append(entry)
                 self._dirty.add(channel)
-        if len(self._log) > self._limits.log_messages or self._log_bytes > self._limits.log_bytes:
+        if len(self._log) > self.limits.log_messages or self._log_bytes > self.limits.log_bytes:
             self._evict()
 
     def take_dirty(self) -> set[Channel]:
         """The channels with news since the last call."""
         dirty, self._dirty = self._dirty, set()
         return dirty
+
+    def size(self) -> HubSize:
+        """How much there is of everything that has a limit."""
+        channels = self._channels.values()
+        return HubSize(
+            len(self._log),
+            self._log_bytes,
+            len(channels),
+            sum(len(channel.entries) for channel in channels),
+            len(self.last),
+            self.last.size,
+            self.last.tombstones,
+        )
 
     # --- one look, without a subscription
 
@@ -147,11 +177,11 @@ class Hub:
         unconfirmed, self._unconfirmed = self._unconfirmed or set(), None
         self.publish((Message(topic, b"", retain=True) for topic in sorted(unconfirmed)), time_ms)
 
-    def _is_known(self, replayed: Message) -> bool:
+    def _is_known_replay(self, message: Message) -> bool:
         assert self._unconfirmed is not None
-        self._unconfirmed.discard(replayed.topic)
-        entry = self.last.get(replayed.topic)
-        return entry is not None and not entry.gone and payload_of(entry) == replayed.payload
+        self._unconfirmed.discard(message.topic)  # a live one too: then it is the last value
+        entry = self.last.get(message.topic) if message.retain else None
+        return entry is not None and not entry.gone and payload_of(entry) == message.payload
 
     # --- subscriptions
 
@@ -199,6 +229,7 @@ class Hub:
             for topic_filter in channel.filters:
                 self._trie.discard(topic_filter, channel)
             self._routes.clear()
+            self._share_references()
 
     def snapshot(
         self, channel: Channel, after: int, *, tombstones: bool
@@ -234,14 +265,12 @@ class Hub:
     def _channel(self, filters: tuple[str, ...]) -> Channel:
         channel = self._channels.get(filters)
         if channel is None:
-            channel = self._channels[filters] = Channel(filters, since=self.seq)
+            channel = Channel(filters, since=self.seq, limit=self._share)
+            self._channels[filters] = channel
             for topic_filter in filters:
                 self._trie.add(topic_filter, channel)
             self._routes.clear()
-            share = self._share()
-            for each in self._channels.values():
-                each.limit = share
-                each.trim()
+            self._share_references()
         return channel
 
     def _reaches_back(self, channel: Channel, seq: int) -> bool:
@@ -261,35 +290,46 @@ class Hub:
                 verdict = verdicts[entry.topic] = channel.matches(entry.topic)
             if verdict:
                 older.append(entry)
-        if len(older) + len(channel.entries) > channel.limit:
+        too_many = len(older) - channel.room
+        if too_many > 0:
+            floor = older[too_many - 1].seq
+            del older[:too_many]
+        if seq < floor:
             return False
         channel.prepend(older, since=floor)
         return True
 
     # --- bounds
 
-    def _share(self) -> int:
-        return min(
-            self._limits.log_messages,
-            max(1, self._limits.channel_references // max(1, len(self._channels))),
-        )
+    def _share_references(self) -> None:
+        """Give every channel its share; more than before only where it is worth a visit to all."""
+        share = max(1, self.limits.channel_references // max(1, len(self._channels)))
+        share = min(share, self.limits.log_messages)
+        if share < self._share or share >= 2 * self._share:
+            self._share = share
+            for channel in self._channels.values():
+                channel.limit = share
+                channel.trim()
 
     def _find_route(self, topic: str) -> _Route:
-        if len(self._routes) >= self._limits.routed_topics:
+        if len(self._routes) >= self.limits.routed_topics:
             self._routes.clear()
         route = _Route(tuple(self._trie.match(topic)), self._keeps(topic))
         self._routes[topic] = route
         return route
 
     def _evict(self) -> None:
-        while len(self._log) > self._limits.log_messages or (
-            self._log_bytes > self._limits.log_bytes and len(self._log) > 1
+        while len(self._log) > self.limits.log_messages or (
+            self._log_bytes > self.limits.log_bytes and len(self._log) > 1
         ):
             size = len(self._log.popleft().body)
             self._log_bytes -= size
             self._evicted_bytes += size
             self._evicted_messages += 1
-        if self._evicted_messages >= _SWEEP_MESSAGES or self._evicted_bytes >= _SWEEP_BYTES:
+        if (
+            self._evicted_messages >= self.limits.sweep_messages
+            or self._evicted_bytes >= self.limits.sweep_bytes
+        ):
             self._evicted_messages = self._evicted_bytes = 0
             floor = self._log[0].seq - 1
             for channel in self._channels.values():

@@ -9,14 +9,14 @@ class LastValues:
     """Topic → newest entry, ascending by seq; a cleared topic stays on as a tombstone.
 
     At the bound of topics or bytes a new topic is not kept, and counted in `refused`. The oldest
-    tombstone goes when there are too many; `horizon` is then its seq: whoever knows only what
+    tombstones go when there are too many; `horizon` is then its seq: whoever knows only what
     came before it may hold topics that are long gone, and must begin anew.
     """
 
     def __init__(self, *, topics: int, size: int, tombstones: int) -> None:
         self._entries: dict[str, Entry] = {}
         self._tombstones: dict[str, int] = {}
-        self._bytes = 0
+        self.size = 0
         self._max_topics = topics
         self._max_bytes = size
         self._max_tombstones = tombstones
@@ -25,6 +25,11 @@ class LastValues:
 
     def __len__(self) -> int:
         return len(self._entries) - len(self._tombstones)
+
+    @property
+    def tombstones(self) -> int:
+        """How many cleared topics are remembered."""
+        return len(self._tombstones)
 
     def get(self, topic: str) -> Entry | None:
         """The last value of a topic, or its tombstone."""
@@ -35,7 +40,7 @@ class LastValues:
         topic = entry.topic
         old = self._entries.pop(topic, None)
         if old is not None:
-            self._bytes -= len(old.body)
+            self.size -= len(old.body)
             self._tombstones.pop(topic, None)
         if entry.gone:
             if old is not None:
@@ -43,14 +48,14 @@ class LastValues:
             return
         is_new = old is None or old.gone
         if (is_new and len(self) >= self._max_topics) or (
-            self._bytes + len(entry.body) > self._max_bytes
+            self.size + len(entry.body) > self._max_bytes
         ):
             self.refused += 1
             if old is not None:  # whoever knows the old value must not keep it as the newest
                 self.horizon = max(self.horizon, entry.seq)
             return
         self._entries[topic] = entry
-        self._bytes += len(entry.body)
+        self.size += len(entry.body)
 
     def after(self, seq: int, *, tombstones: bool) -> list[Entry]:
         """What is newer than a seq, ascending."""
@@ -69,9 +74,9 @@ class LastValues:
 
     def _bury(self, entry: Entry) -> None:
         self._entries[entry.topic] = entry
-        self._bytes += len(entry.body)
+        self.size += len(entry.body)
         self._tombstones[entry.topic] = entry.seq
-        if len(self._tombstones) > self._max_tombstones:
+        while len(self._tombstones) > self._max_tombstones or self.size > self._max_bytes:
             oldest = next(iter(self._tombstones))
             self.horizon = max(self.horizon, self._tombstones.pop(oldest))
-            self._bytes -= len(self._entries.pop(oldest).body)
+            self.size -= len(self._entries.pop(oldest).body)

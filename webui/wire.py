@@ -27,6 +27,9 @@ MAX_SUBSCRIPTIONS = 32
 MAX_FRAME_BYTES = 256 * 1024
 """What a frame of messages holds at most, or one message: uvicorn copies it per session."""
 
+FRAMING_BYTES = 64
+"""What stands around a message, at most: a comma and the mark of a last value, or the SSE lines."""
+
 MAX_REQUEST_BYTES = 1024 * 1024
 """The largest frame or body that a client may send."""
 

@@ -1,0 +1,124 @@
+"""A client that follows the protocol, for tests of the hub: what it holds, and what it was told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from broker.topics import matches
+from webui.hub import Hub
+from webui.wire import Gap, Mode, frame_of_messages
+
+
+def matching(filters: Iterable[str], topic: str) -> bool:
+    """Whether one of these filters matches, by the reference."""
+    return any(matches(topic_filter, topic) for topic_filter in filters)
+
+
+@dataclass(eq=False)
+class Client:
+    """One subscription and the map that a page would show.
+
+    `base` is the seq behind which every message is either delivered or counted as missed; after
+    a gap that counts nothing (`is_exact` is False then), at most as many are missing as are gone.
+    """
+
+    hub: Hub
+    filters: tuple[str, ...]
+    mode: Mode = "all"
+    since: str | None = None
+    values: dict[str, str] = field(default_factory=dict)
+    seen: int | None = None
+    frame_id: int = 0
+
+    def __post_init__(self) -> None:
+        self.woken = 0
+        self.delivered: list[int] = []
+        self.gaps: list[Gap] = []
+        self.frames: list[str] = []
+        self.missed = 0
+        self.is_exact = True
+        self.may_be_reset = True
+        self.welcome = self.hub.subscribe(
+            self.filters,
+            render=frame_of_messages(self.frame_id),
+            wake=self._wake,
+            frame_id=self.frame_id,
+            mode=self.mode,
+            since=self.since,
+        )
+        is_resume = self.since not in (None, "now")
+        self.base = int(str(self.since).rpartition("-")[2]) if is_resume else self.welcome.seq
+        if self.since is None:
+            self.values, self.seen = {}, None
+
+    def pull(self) -> Gap | list[dict[str, Any]] | None:
+        """Take one thing, and do what the protocol says."""
+        taken = self.welcome.cursor.pull()
+        if isinstance(taken, Gap):
+            self._take_gap(taken)
+            return taken
+        if taken is None:
+            return None
+        assert isinstance(taken, str)
+        self.frames.append(taken)
+        frame = json.loads(taken)
+        assert frame["op"] == "messages"
+        assert frame["id"] == self.frame_id
+        for message in frame["messages"]:
+            self._take_message(message)
+        messages: list[dict[str, Any]] = frame["messages"]
+        assert messages, "a frame without messages"
+        return messages
+
+    def pull_all(self) -> None:
+        for _ in range(100_000):
+            if self.pull() is None:
+                return
+        raise AssertionError("a cursor that never comes to its end")
+
+    def resumed(self) -> Client:
+        """The same client on a new connection, from the last message that it saw."""
+        self.close()
+        since = None if self.seen is None else f"{self.hub.epoch}-{self.seen}"
+        return Client(self.hub, self.filters, self.mode, since, dict(self.values), self.seen)
+
+    def close(self) -> None:
+        self.hub.unsubscribe(self.welcome.cursor)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def _take_gap(self, gap: Gap) -> None:
+        self.gaps.append(gap)
+        if gap.reset:
+            assert gap.missed is None
+            self.values.clear()
+            self.seen = None
+            self.delivered.clear()
+            self.missed = 0
+            self.is_exact = True
+            self.base = self.hub.seq if gap.reason == "slow" else self.welcome.seq
+        elif gap.missed is not None:
+            assert gap.reason == "slow", "only of what the hub itself skipped it knows how much"
+            assert gap.missed >= 0
+            self.missed += gap.missed
+        elif gap.reason != "link":
+            assert gap.reason == "resume", "the hub knows how much it skipped"
+            self.is_exact = False
+
+    def _take_message(self, message: dict[str, Any]) -> None:
+        topic, seq = message["topic"], message["seq"]
+        assert matching(self.filters, topic)
+        assert self.seen is None or seq > self.seen, "out of order, or twice"
+        self.seen = seq
+        if seq > self.base:
+            self.delivered.append(seq)
+        if message.get("gone"):
+            assert message["payload"] == ""
+            assert "last" not in message
+            self.values.pop(topic, None)
+        else:
+            self.values[topic] = message["payload"]

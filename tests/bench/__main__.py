@@ -1,0 +1,88 @@
+"""`python -m tests.bench`; see docs/performance.md."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import sys
+import tempfile
+from pathlib import Path
+
+import uvloop
+
+from tests.bench import machine
+from tests.bench.scenario import SCENARIOS, Figures, Scenario, Work
+from tests.bench.table import Row, as_markdown, as_text, spread
+
+MOST_SECONDS = 20
+"""Sessions answer no pings, and uvicorn hangs up on them after 40 s."""
+
+ROUNDS = 3
+
+
+def main() -> int:
+    chosen = _arguments()
+    scenarios = [each for each in SCENARIOS if not chosen.only or each.name in chosen.only]
+    work = Work(seconds=chosen.seconds or (1.0 if chosen.quick else 5.0))
+    rounds = 1 if chosen.quick else chosen.rounds
+    print(machine.described(), flush=True)
+    rows: list[Row] = []
+    for scenario in scenarios:
+        rows += _rows(scenario, work, rounds)
+    shown = as_markdown(rows) if chosen.markdown else as_text(rows)
+    print(f"\n{shown}\n\nload at the end: {machine.load()}")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make bench ARGS=…",
+        description="The same work on Fieldgate and on Mosquitto; ratio = Fieldgate by Mosquitto.",
+    )
+    parser.add_argument("--only", action="append", choices=[each.name for each in SCENARIOS])
+    parser.add_argument("--seconds", type=_seconds, help="of each measurement (5)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of each scenario ({ROUNDS})")
+    parser.add_argument("--quick", action="store_true", help="one round of one second each")
+    parser.add_argument("--markdown", action="store_true", help="the table as Markdown")
+    return parser.parse_args()
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"from 0.1 to {MOST_SECONDS}")
+    return seconds
+
+
+def _rows(scenario: Scenario, work: Work, rounds: int) -> list[Row]:
+    """Run a scenario, on the sides by turns, so that what disturbs the machine disturbs both."""
+    found: list[list[Figures]] = [[] for _ in scenario.starts]
+    for _ in range(rounds):
+        for place, start in enumerate(scenario.starts):
+            with (
+                tempfile.TemporaryDirectory(prefix="bench-") as folder,
+                start(Path(folder)) as side,
+            ):
+                gc.collect()
+                gc.disable()
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    figures: Figures = runner.run(scenario.measure(side, work))
+                gc.enable()
+                shown = ", ".join(f"{name} {spread([value])}" for name, value in figures.items())
+                print(
+                    f"{scenario.name:16} {side.name:10} load {machine.load()}: {shown}", flush=True
+                )
+            found[place].append(figures)
+    return [
+        Row(
+            scenario.title,
+            figure,
+            *(tuple(round_[figure] for round_ in rounds_) for rounds_ in found),
+        )
+        for figure in found[0][0]
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""What is measured. Each scenario takes a running side and gives figures by name and unit."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.load import (
+    Delay,
+    Send,
+    at_rate,
+    flat_out,
+    paced,
+    publishing,
+    settled,
+)
+from tests.bench.receiver import Receiver, open_receiver, watching
+from tests.bench.side import (
+    Side,
+    fieldgate_embedded,
+    fieldgate_web,
+    fieldgate_whole,
+    mosquitto_web,
+)
+from tests.bench.stamp import payload, text
+from tests.mqtt_packets import connected, publish
+
+Figures = dict[str, float]
+
+WINDOW = 4_000
+"""Messages on their way at most, flat out: more than any side needs to be busy all the time."""
+
+AMQTT_WINDOW = 500
+"""amqtt queues without a bound behind a subscriber that is slow."""
+
+_FILL_BYTES = 65_000
+
+_FIRST_LINES_HZ = 250
+_BEHIND_S = 0.5
+"""How far behind the last line may arrive: what falls behind further would fall for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much of it: `seconds` a measurement, and the sizes that the scenarios' names tell."""
+
+    seconds: float = 5.0
+    sessions: int = 100
+    topics: int = 10_000
+    idle: int = 200
+    newcomers: int = 5
+    fill_messages: int = 150
+    """10 MB: more than buffers on the way hold, so that the frozen session is known as such."""
+
+    most_lines_hz: float = 50_000
+
+
+Measure = Callable[[Side, Work], Coroutine[None, None, Figures]]
+Start = Callable[[Path], AbstractContextManager[Side]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`starts` gives Fieldgate first, then the peer, if there is one."""
+
+    name: str
+    title: str
+    measure: Measure
+    starts: tuple[Start, ...]
+
+
+async def one_session(side: Side, work: Work) -> Figures:
+    return await _flat_out(side, work, sessions=1, window=WINDOW)
+
+
+async def many_sessions(side: Side, work: Work) -> Figures:
+    return await _flat_out(side, work, sessions=work.sessions, window=WINDOW)
+
+
+async def one_session_embedded(side: Side, work: Work) -> Figures:
+    return await _flat_out(side, work, sessions=1, window=AMQTT_WINDOW)
+
+
+async def _flat_out(side: Side, work: Work, *, sessions: int, window: int) -> Figures:
+    async with (
+        watching(side, sessions, "bench/flat/#") as receivers,
+        publishing(side, "bench/flat") as publisher,
+    ):
+        flow = await flat_out(side, publisher, receivers, work.seconds, window)
+    return {
+        "deliveries/s": flow.deliveries / flow.seconds,
+        "servers' CPU, µs a message": 1e6 * flow.servers_cpu_s / max(1, flow.messages),
+        "generator's CPU, %": 100 * flow.own_cpu_s / flow.seconds,
+        "lost": flow.lost,
+    }
+
+
+async def steady(side: Side, work: Work) -> Figures:
+    async with (
+        watching(side, work.sessions, "bench/steady/#") as receivers,
+        publishing(side, "bench/steady") as publisher,
+    ):
+        return _figures(
+            await at_rate(side, publisher.send, receivers, 1_000, work.seconds), work.seconds
+        )
+
+
+async def steady_embedded(side: Side, work: Work) -> Figures:
+    async with (
+        watching(side, 1, "bench/steady/#") as receivers,
+        publishing(side, "bench/steady") as publisher,
+    ):
+        return _figures(
+            await at_rate(side, publisher.send, receivers, 1_000, work.seconds), work.seconds
+        )
+
+
+def _figures(delay: Delay, seconds: float) -> Figures:
+    return {
+        "p50, ms": delay.p50_ms,
+        "p99, ms": delay.p99_ms,
+        "servers' CPU, %": 100 * delay.servers_cpu_s / seconds,
+        "generator's CPU, %": 100 * delay.own_cpu_s / seconds,
+        "lost": delay.lost,
+    }
+
+
+async def frozen(side: Side, work: Work) -> Figures:
+    receiver = await open_receiver(side, "bench/frozen/#", receive_buffer=1)
+    receiver.freeze()
+    try:
+        async with connected(side.mqtt_port, "bench-filler") as filler:
+            for _ in range(work.fill_messages):
+                await filler.send(publish("bench/frozen/fill", bytes(_FILL_BYTES)))
+                await asyncio.sleep(0.002)
+            await filler.ping()
+        await asyncio.sleep(0.5)
+        async with (
+            watching(side, work.sessions - 1, "bench/frozen/#") as others,
+            publishing(side, "bench/frozen") as publisher,
+        ):
+            return _figures(
+                await at_rate(side, publisher.send, others, 1_000, work.seconds), work.seconds
+            )
+    finally:
+        receiver.vanish()
+
+
+async def newcomer(side: Side, work: Work) -> Figures:
+    names = [f"bench/kept/{n // 100}/{n % 100}" for n in range(work.topics)]
+    content = payload(time.monotonic_ns())
+    times_ms: list[float] = []
+    async with connected(side.mqtt_port, "bench-keeper") as keeper:
+        watcher = await open_receiver(side, "bench/kept/#")
+        for start in range(0, len(names), 500):
+            part = names[start : start + 500]
+            await keeper.send(*[publish(name, content, retain=True) for name in part])
+            await watcher.reached(start + len(part))
+        watcher.vanish()
+        for _ in range(work.newcomers):
+            began_ns = time.monotonic_ns()
+            receiver = await open_receiver(side, "#", newcomer=True)
+            ended_ns = await receiver.reached(work.topics)
+            times_ms.append((ended_ns - began_ns) / 1e6)
+            receiver.vanish()
+            await asyncio.sleep(0.05)
+        await keeper.send(*[publish(name, retain=True) for name in names])
+        await keeper.ping()
+    return {"complete after, ms": statistics.median(times_ms), "worst, ms": max(times_ms)}
+
+
+async def idle(side: Side, work: Work) -> Figures:
+    server = side.processes[0]
+    async with watching(side, min(50, work.idle), "bench/idle/#"):
+        await asyncio.sleep(0.3)  # the first ones make the server grow for good
+        before = server.memory_info().rss
+        async with watching(side, work.idle, "bench/idle/#"):
+            await asyncio.sleep(0.3)
+            grown = server.memory_info().rss - before
+    return {"memory, kB a session": grown / 1000 / work.idle}
+
+
+async def whole_way(side: Side, work: Work) -> Figures:
+    say = _speaker(side)
+    async with watching(side, 1, "fieldgate/line/sent") as receivers:
+        await _until_heard(say, receivers[0])
+        delay = await at_rate(side, say, receivers, 20, work.seconds)
+        busy = await at_rate(side, say, receivers, 200, work.seconds)
+        return {
+            "20 lines/s: p50, ms": delay.p50_ms,
+            "20 lines/s: p99, ms": delay.p99_ms,
+            "200 lines/s: p99, ms": busy.p99_ms,
+            "200 lines/s: CPU, s per 1,000 lines": 1000 * busy.servers_cpu_s / busy.messages,
+            "lost": delay.lost + busy.lost,
+        }
+
+
+async def most_lines(side: Side, work: Work) -> Figures:
+    """The highest rate at which every line arrives, and soon; by doubling, then by halving."""
+    say = _speaker(side)
+    async with watching(side, 1, "fieldgate/line/sent") as receivers:
+        receiver = receivers[0]
+        await _until_heard(say, receiver)
+
+        async def arrive_whole(rate: float) -> float:
+            """The rate that it really was, or 0 where lines are missing."""
+            before, began = receiver.count, time.monotonic()
+            sent = await paced(say, rate, work.seconds)
+            spent = time.monotonic() - began
+            await settled(lambda: receiver.count - before >= sent, _BEHIND_S)
+            return sent / spent if receiver.count - before == sent else 0.0
+
+        good, bad = 0.0, 0.0
+        rate = float(_FIRST_LINES_HZ)
+        while not bad and rate <= work.most_lines_hz:
+            real = await arrive_whole(rate)
+            if real:
+                good, rate = max(good, real), rate * 2
+            else:
+                bad = rate
+                await _quiet(lambda: receiver.count)
+        for _ in range(3 if bad else 0):
+            rate = (good + bad) / 2
+            real = await arrive_whole(rate)
+            if real:
+                good = max(good, real)
+            else:
+                bad = rate
+                await _quiet(lambda: receiver.count)
+    return {"lines/s, all whole": good}
+
+
+def _speaker(side: Side) -> Send:
+    """What says lines on the side's serial line; where the pty is full it waits for its reader."""
+    line = side.line
+    assert line is not None
+
+    async def say(lines: int) -> None:
+        line.say(b"".join([b"sent=%b\n" % text(time.monotonic_ns()) for _ in range(lines)]))
+
+    return say
+
+
+async def _until_heard(say: Send, receiver: Receiver) -> None:
+    """The device is online; the first line, which may be a partial one, is over."""
+    for _ in range(100):
+        await say(1)
+        await asyncio.sleep(0.1)
+        if receiver.count > 1:
+            return
+    raise TimeoutError("the device's lines don't arrive")
+
+
+async def _quiet(count: Callable[[], int]) -> None:
+    """Wait until nothing comes any more, for ten seconds at most."""
+    for _ in range(20):
+        before = count()
+        await asyncio.sleep(0.5)
+        if count() == before:
+            return
+
+
+_RELAY = (fieldgate_web, mosquitto_web)
+_EMBEDDED = (fieldgate_embedded, mosquitto_web)
+_WHOLE = (fieldgate_whole,)
+
+SCENARIOS = (
+    Scenario("one", "relay, 1 session, flat out", one_session, _RELAY),
+    Scenario("many", "relay, 100 sessions, flat out", many_sessions, _RELAY),
+    Scenario("steady", "relay, 100 sessions, 1,000 messages/s", steady, _RELAY),
+    Scenario("newcomer", "relay, `#` over 10,000 retained topics", newcomer, _RELAY),
+    Scenario("frozen", "relay, 1 of 100 sessions frozen, 1,000 messages/s", frozen, _RELAY),
+    Scenario("idle", "relay, 200 idle sessions", idle, _RELAY),
+    Scenario("embedded-one", "broker inside, 1 session, flat out", one_session_embedded, _EMBEDDED),
+    Scenario(
+        "embedded-steady", "broker inside, 1 session, 1,000 messages/s", steady_embedded, _EMBEDDED
+    ),
+    Scenario("whole", "serial line to browser, 1 session", whole_way, _WHOLE),
+    Scenario("lines", "serial line to browser, flat out", most_lines, _WHOLE),
+)

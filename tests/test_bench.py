@@ -1,0 +1,85 @@
+"""The bench runs, so that it can't rot; how fast anything is is not for tests to say."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.bench.scenario import SCENARIOS, Scenario, Start, Work
+from tests.bench.side import client_frame
+from tests.bench.stamp import MARK, PAYLOAD_BYTES, latencies_ns, payload, percentile
+from tests.bench.table import Row, as_markdown, as_text, number
+
+A_LITTLE = Work(
+    seconds=0.1, sessions=3, topics=30, idle=2, newcomers=1, fill_messages=2, most_lines_hz=250
+)
+STARTS = tuple(dict.fromkeys(start for scenario in SCENARIOS for start in scenario.starts))
+
+
+@pytest.mark.parametrize("start", STARTS, ids=lambda start: start.__name__)
+async def test_every_scenario_runs_on_every_side(start: Start, tmp_path: Path) -> None:
+    with start(tmp_path) as side:
+        for scenario in _of(start):
+            figures = await scenario.measure(side, A_LITTLE)
+            assert figures
+            assert all(math.isfinite(value) for value in figures.values()), figures
+            assert figures.get("deliveries/s", 1) > 0
+            assert not any(process.status() == "zombie" for process in side.processes)
+
+
+def _of(start: Start) -> list[Scenario]:
+    return [scenario for scenario in SCENARIOS if start in scenario.starts]
+
+
+@given(st.lists(st.integers(0, 10**18), max_size=20), st.integers(1, 200), st.integers(0, 10**18))
+def test_latencies_do_not_depend_on_how_the_bytes_were_cut(
+    stamps: list[int], size: int, since: int
+) -> None:
+    stream = b"".join(b"\x81\x7e" + payload(stamp) for stamp in stamps)
+    chunks = [(10**18, stream[at : at + size]) for at in range(0, len(stream), size)]
+    expected = [10**18 - stamp for stamp in stamps if stamp >= since]
+    assert list(latencies_ns(chunks, since)) == expected
+
+
+def test_every_payload_holds_one_mark_and_has_the_same_length() -> None:
+    assert {len(payload(0)), len(payload(10**18))} == {PAYLOAD_BYTES}
+    assert payload(10**18).count(MARK) == 1
+
+
+def test_a_percentile_is_the_value_that_so_many_do_not_exceed() -> None:
+    assert percentile([1, 2, 3, 4], 50) == 2
+    assert percentile([float(value) for value in range(1, 1001)], 99) == 990
+    assert math.isnan(percentile([], 50))
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 1000])
+def test_a_client_frame_tells_its_length(size: int) -> None:
+    content = b"x" * size
+    head = bytes([0x81, 0x80 | size]) if size < 126 else b"\x81\xfe" + size.to_bytes(2, "big")
+    assert client_frame(1, content) == head + bytes(4) + content
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1_234_567, "1,230,000"), (20.44, "20.4"), (2.044, "2.04"), (0.05194, "0.0519"), (0, "0")],
+)
+def test_numbers_are_shown_to_three_digits(value: float, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_a_table_shows_medians_spreads_and_ratios_of_medians() -> None:
+    rows = [
+        Row("relay", "deliveries/s", (100.0, 300.0, 200.0), (50.0, 50.0, 50.0)),
+        Row("relay", "lost", (0.0,), (0.0,)),
+        Row("serial", "lines/s", (7.0,)),
+    ]
+    assert as_markdown(rows).splitlines()[2:] == [
+        "| relay | deliveries/s | 200 (100 to 300) | 50 | 4 |",
+        "|  | lost | 0 | 0 | - |",
+        "| serial | lines/s | 7 | - | - |",
+    ]
+    assert len(as_text(rows).splitlines()) == 4

@@ -21,6 +21,9 @@ from webui.errors import RefusedError
 MAX_FILTERS = 32
 """Filters in one subscription."""
 
+MAX_FILTER_BYTES = 8 * 1024
+"""All filters of a subscription together: to compile a matcher takes 2 µs a byte."""
+
 MAX_SUBSCRIPTIONS = 32
 """Subscriptions in one session."""
 
@@ -184,7 +187,7 @@ def decode_frame(text: str) -> ClientFrame:
     try:
         frame: ClientFrame = _decode_frame(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        reason = str(error)
+        reason = _shortened(str(error))
     else:
         return frame
     try:
@@ -204,7 +207,8 @@ def decode_publication(body: bytes) -> Publication:
     try:
         return _decode_publication(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise RefusedError("bad_request", f"the body is no publish object: {error}") from None
+        reason = _shortened(str(error))
+        raise RefusedError("bad_request", f"the body is no publish object: {reason}") from None
 
 
 def to_message(publication: Publication, frame_id: int = 0) -> Message:
@@ -239,9 +243,15 @@ def check_filters(filters: Sequence[str], frame_id: int = 0) -> tuple[str, ...]:
     if len(filters) > MAX_FILTERS:
         raise RefusedError("too_many", f"{len(filters)} filters: {MAX_FILTERS} at most", frame_id)
     try:
-        return tuple(sorted({check_filter(topic_filter) for topic_filter in filters}))
+        checked = tuple(sorted({check_filter(topic_filter) for topic_filter in filters}))
     except TopicError as error:
         raise RefusedError("bad_filter", str(error), frame_id) from None
+    size = sum(len(topic_filter.encode()) for topic_filter in checked)
+    if size > MAX_FILTER_BYTES:
+        raise RefusedError(
+            "too_large", f"filters of {size} bytes: {MAX_FILTER_BYTES} at most", frame_id
+        )
+    return checked
 
 
 Render = Callable[[Sequence[Entry], bool], str | bytes]
@@ -273,6 +283,11 @@ def events_of_messages(epoch: str) -> Render:
         )
 
     return render
+
+
+def _shortened(reason: str) -> str:
+    """An error's text, of which a client's own value is often the larger part."""
+    return reason if len(reason) <= 300 else f"{reason[:200]} … {reason[-90:]}"
 
 
 def _text(payload: bytes) -> tuple[str, bool]:

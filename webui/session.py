@@ -47,6 +47,8 @@ class Session:
         self._publish = publish
         self._send = send
         self._due = asyncio.Event()
+        # A transport may let a later frame overtake one that waits; a lock serves in order.
+        self._sending = asyncio.Lock()
         self._subscriptions: dict[int, Subscription] = {}
 
     async def answer(self, text: str) -> None:
@@ -65,14 +67,23 @@ class Session:
         while True:
             await self._due.wait()
             self._due.clear()
-            # A copy, because a frame that is answered meanwhile may change the subscriptions.
-            for subscription in tuple(self._subscriptions.values()):
-                while (frame := subscription.pull()) is not None:
-                    if isinstance(frame, Gap):
-                        await self._reply(frame)
-                    else:
-                        assert isinstance(frame, str)
-                        await self._send(frame)
+            while await self._deliver_round():
+                pass
+
+    async def _deliver_round(self) -> bool:
+        """Send one frame of each subscription, so that a loud one doesn't silence the others."""
+        is_any = False
+        # A copy, because a frame that is answered meanwhile may change the subscriptions.
+        for subscription in tuple(self._subscriptions.values()):
+            async with self._sending:
+                frame = subscription.pull()
+                if frame is None:
+                    continue
+                is_any = True
+                text = encode_frame(frame) if isinstance(frame, Gap) else frame
+                assert isinstance(text, str)
+                await self._send(text)
+        return is_any
 
     def close(self) -> None:
         """Let go of everything that this session watches."""
@@ -134,4 +145,5 @@ class Session:
         self._due.set()
 
     async def _reply(self, frame: ServerFrame) -> None:
-        await self._send(encode_frame(frame))
+        async with self._sending:
+            await self._send(encode_frame(frame))

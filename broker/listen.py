@@ -124,7 +124,8 @@ def _listen_on_all(addresses: list[_Address]) -> list[socket.socket]:
 
 
 def _listening(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named, because asyncio sets TCP_NODELAY only where it is.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         _set_options(sock)
         sock.bind(address)

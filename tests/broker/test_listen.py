@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from broker.errors import ListenError
 from broker.listen import USER_TIMEOUT_MS, is_loopback, listen, netloc
-from tests.real_ends import mosquitto
+from tests.real_ends import DEADLINE_S, mosquitto
 
 
 @pytest.fixture
@@ -56,6 +57,19 @@ def test_accepted_connections_notice_a_peer_that_is_gone(kept: ExitStack) -> Non
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         timeout_ms = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
         assert timeout_ms == USER_TIMEOUT_MS
+
+
+async def test_small_packets_leave_at_once() -> None:
+    """Without TCP_NODELAY the second of two small frames waits 40 ms for a delayed ACK."""
+    (listener,) = listen("127.0.0.1", 0)
+    accepted: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    server = await asyncio.start_server(lambda _, writer: accepted.put(writer), sock=listener)
+    async with server:
+        with socket.create_connection(listener.getsockname(), 5):
+            writer = await asyncio.wait_for(accepted.get(), DEADLINE_S)
+            sock = writer.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+            writer.close()
 
 
 def test_a_taken_port_is_a_sentence_with_its_holder_and_the_remedy(kept: ExitStack) -> None:

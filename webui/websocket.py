@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from webui.auth import identity_of
 from webui.errors import RefusedError
-from webui.session import Session
+from webui.session import Send, Session
 from webui.state import Ending, WebState
 
 TRY_AGAIN_LATER = 1013
@@ -18,25 +19,36 @@ TRY_AGAIN_LATER = 1013
 async def websocket_endpoint(websocket: WebSocket) -> None:
     """Serve one browser until it goes."""
     state: WebState = websocket.app.state.web
+    ending = state.ending  # of the moment at which it was let in
     with state.counted() as is_admitted:
         await websocket.accept()
         if not is_admitted:
             await websocket.close(TRY_AGAIN_LATER, "too many sessions: try again later")
             return
         session = Session(
-            state.hub, identity_of(websocket.scope), state.publish, websocket.send_text
+            state.hub, identity_of(websocket.scope), state.publish, _sender(websocket)
         )
         try:
             async with asyncio.TaskGroup() as tasks:
                 delivering = tasks.create_task(session.deliver())
-                ending = tasks.create_task(_close_at(state.ending, websocket))
+                closing = tasks.create_task(_close_at(ending, session, websocket))
                 await _read(websocket, session)
                 delivering.cancel()
-                ending.cancel()
+                closing.cancel()
         except* WebSocketDisconnect:
             pass
         finally:
             session.close()
+
+
+def _sender(websocket: WebSocket) -> Send:
+    async def send(text: str) -> None:
+        try:
+            await websocket.send_text(text)
+        except RuntimeError:  # a close frame is out already: ours, or the server's to a bad client
+            raise WebSocketDisconnect(1006) from None
+
+    return send
 
 
 async def _read(websocket: WebSocket, session: Session) -> None:
@@ -51,6 +63,8 @@ async def _read(websocket: WebSocket, session: Session) -> None:
             await session.answer(text)
 
 
-async def _close_at(ending: Ending, websocket: WebSocket) -> None:
+async def _close_at(ending: Ending, session: Session, websocket: WebSocket) -> None:
     await ending.wait()
-    await websocket.close(ending.code, ending.reason)
+    session.close()
+    with contextlib.suppress(RuntimeError):  # the server closed it itself meanwhile
+        await websocket.close(ending.code, ending.reason)

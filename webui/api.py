@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from webui.auth import identity_of
 from webui.errors import RefusedError
 from webui.sse import events_endpoint
 from webui.state import WebState
+from webui.websocket import websocket_endpoint
 from webui.wire import (
     MAX_REQUEST_BYTES,
     body_of,
@@ -88,12 +89,23 @@ async def ready(request: Request) -> Response:
 
 
 routes = [
-    Route("/api/topics", topics, methods=["GET"]),
-    Route("/api/publish", publish, methods=["POST"]),
-    Route("/api/devices", devices, methods=["GET"]),
-    Route("/api/events", events_endpoint, methods=["GET"]),
-    Route("/health/live", live, methods=["GET"]),
-    Route("/health/ready", ready, methods=["GET"]),
+    Mount(
+        "/api",
+        routes=[
+            Route("/topics", topics, methods=["GET"]),
+            Route("/publish", publish, methods=["POST"]),
+            Route("/devices", devices, methods=["GET"]),
+            Route("/events", events_endpoint, methods=["GET"]),
+            WebSocketRoute("/ws", websocket_endpoint),
+        ],
+    ),
+    Mount(
+        "/health",
+        routes=[
+            Route("/live", live, methods=["GET"]),
+            Route("/ready", ready, methods=["GET"]),
+        ],
+    ),
 ]
 
 

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Mount, WebSocketRoute
+from starlette.routing import BaseRoute, Mount
 
 from webui import api
 from webui.errors import RefusedError
 from webui.http_error import on_http_exception, on_refused
 from webui.page import page_route
 from webui.state import WebState
-from webui.websocket import websocket_endpoint
 
 
 def web_application(state: WebState, *, base_path: str = "") -> Starlette:
     """The Starlette application, below `base_path`, without a doorkeeper."""
-    routes: list[BaseRoute] = [
-        *api.routes,
-        WebSocketRoute("/api/ws", websocket_endpoint),
-        page_route(),
-    ]
+    routes: list[BaseRoute] = [*api.routes, page_route()]
     app = Starlette(
         routes=[Mount(base_path, routes=routes)] if base_path else routes,
         exception_handlers={RefusedError: on_refused, HTTPException: on_http_exception},

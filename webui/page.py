@@ -10,6 +10,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+BUILT = Path(str(files("webui"))) / "static"
+"""Where the package build puts the page."""
+
 _NOT_BUILT = (
     "The page is not built. In a checkout, `make run` builds it; an installed package has it.\n"
     "The API works all the same: try /api/topics and /api/events?filter=%23\n"
@@ -28,9 +31,8 @@ class PageFiles(StaticFiles):
         return response
 
 
-def page_route() -> Mount | Route:
+def page_route(folder: Path = BUILT) -> Mount | Route:
     """The route that serves the page at `/`, or one that says that it isn't built."""
-    folder = Path(str(files("webui"))) / "static"
     if (folder / "index.html").is_file():
         return Mount("/", PageFiles(directory=folder, html=True))
     return Route("/", lambda _request: PlainTextResponse(_NOT_BUILT, 503))

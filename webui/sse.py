@@ -57,18 +57,34 @@ class EventStream:
                 await refused(refusal)(scope, receive, send)
                 return
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    delivering = tasks.create_task(_deliver(subscription, due, send))
-                    stopping = tasks.create_task(self._state.ending.wait())
-                    gone = tasks.create_task(_wait_until_gone(receive))
-                    tasks_left = {delivering, stopping, gone}
-                    await asyncio.wait(tasks_left, return_when=asyncio.FIRST_COMPLETED)
-                    for task in tasks_left:
-                        task.cancel()
+                is_over = await self._stream(subscription, due, scope, receive, send)
             finally:
                 subscription.close()
-            if not gone.done() or gone.cancelled():
+            if is_over:
                 await send({"type": "http.response.body", "body": b""})
+
+    async def _stream(
+        self,
+        subscription: Subscription,
+        due: asyncio.Event,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> bool:
+        """Write until the peer goes, or until there is no more to say: then true."""
+        ending = self._state.ending
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        if scope["method"] == "HEAD":
+            return True
+        async with asyncio.TaskGroup() as tasks:
+            gone = tasks.create_task(_wait_until_gone(receive))
+            delivering = tasks.create_task(_deliver(subscription, due, send))
+            stopping = tasks.create_task(ending.wait())
+            all_tasks = (gone, delivering, stopping)
+            await asyncio.wait(all_tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in all_tasks:
+                task.cancel()
+        return gone.cancelled()
 
     def _subscribe(self, due: asyncio.Event) -> Subscription:
         hub = self._state.hub
@@ -101,18 +117,20 @@ async def events_endpoint(request: Request) -> EventStream:
 
 
 async def _deliver(subscription: Subscription, due: asyncio.Event, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     await _write(send, b":\nretry: %d\n\n" % RETRY_MS)
     while True:
         try:
-            await asyncio.wait_for(due.wait(), HEARTBEAT_S)
+            async with asyncio.timeout(HEARTBEAT_S):
+                await due.wait()
         except TimeoutError:
             await _write(send, b":\n\n")
             continue
         due.clear()
         while (frame := subscription.pull()) is not None:
             if isinstance(frame, Gap):
-                frame = b"event: gap\ndata: %b\n\n" % encode_json(frame)
+                # After a reset an empty id: whoever is cut now has no place to resume from.
+                place = b"id: \n" if frame.reset else b""
+                frame = b"event: gap\n%bdata: %b\n\n" % (place, encode_json(frame))
             assert isinstance(frame, bytes)
             await _write(send, frame)
 

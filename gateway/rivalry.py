@@ -28,8 +28,9 @@ class Verdict(enum.Enum):
 class Rivalry:
     """The conversation between gateways that claim the same base topic.
 
-    The one that asks yields to the one that answers. Two that both were there before, and lost
-    the broker together, both ask: then only the one with the lower instance answers.
+    Of two, one goes on: the one that was there before; where both were, and lost the broker
+    together, or neither was, the one with the lower instance. Whoever hears the other's question
+    knows which, and answers it or yields, so it is enough that one of them hears the other.
     """
 
     def __init__(self, base_topic: str, instance: str) -> None:
@@ -63,7 +64,8 @@ class Rivalry:
         if message.topic == self._state_topic:
             self._saw_online |= _parsed(message.payload).get("state") == "online"
         elif message.topic == self._request_topic:
-            return self._hear_question(_parsed(message.payload))
+            if not message.retain:  # nobody of ours retains one: who asked it may be long gone
+                return self._hear_question(_parsed(message.payload))
         elif message.topic == self._response_topic:
             self._hear_answer(_parsed(message.payload))
         return None
@@ -81,10 +83,11 @@ class Rivalry:
             if self.verdict is Verdict.ASKING and not self._saw_online:
                 self._establish()
             return None
-        yields = isinstance(asker, str) and (
-            question.get("established") is True or (not self._is_established)
-        )
-        if self.verdict is Verdict.RIVAL or (yields and str(asker) < self.instance):
+        if isinstance(asker, str) and self._outranked_by(
+            asker, question.get("established") is True
+        ):
+            self.verdict, self.rival = Verdict.RIVAL, asker
+        if self.verdict is Verdict.RIVAL:
             return None
         return _json(
             self._response_topic,
@@ -95,6 +98,11 @@ class Rivalry:
                 "error": None,
             },
         )
+
+    def _outranked_by(self, other: str, is_established: bool) -> bool:
+        if is_established is not self._is_established:
+            return is_established
+        return other < self.instance
 
     def _hear_answer(self, answer: dict[str, Any]) -> None:
         other = answer.get("instance")

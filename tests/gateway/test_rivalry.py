@@ -47,6 +47,39 @@ def test_a_newcomer_yields_to_the_one_that_is_there() -> None:
         assert newcomer.rival == "m"
 
 
+@given(st.permutations(["a", "m", "z"]), st.sampled_from(["a", "m", "z"]))
+def test_newcomers_never_push_out_the_one_that_was_there(order: list[str], old_name: str) -> None:
+    """All of them meet a broker that has just come back, so each asks."""
+    gateways = [established(name) if name == old_name else gateway(name) for name in order]
+    exchange(gateways, [ONLINE, *(one.question() for one in gateways)])
+    for _ in range(PATIENCE_TICKS):
+        for one in gateways:
+            one.tick()
+    assert [one.instance for one in gateways if one.verdict is Verdict.ALONE] == [old_name]
+
+
+@given(st.permutations(["a", "m", "z"]))
+def test_it_is_enough_that_the_one_that_yields_hears_the_other(order: list[str]) -> None:
+    """One that asks before the other has subscribed is not heard by it."""
+    waiting: list[Rivalry] = []
+    for name in order:
+        one = gateway(name)
+        waiting.append(one)
+        exchange(waiting, [ONLINE, one.question()])
+    for _ in range(PATIENCE_TICKS):
+        for one in waiting:
+            one.tick()
+    assert sum(one.verdict is Verdict.ALONE for one in waiting) == 1
+
+
+def test_a_question_that_somebody_retained_drives_nobody_away() -> None:
+    one = gateway("m")
+    own = one.question()
+    old = established("a").question()
+    exchange([one], [Message(old.topic, old.payload, old.qos, retain=True), own])
+    assert one.verdict is Verdict.ALONE
+
+
 def test_what_a_dead_gateway_left_behind_delays_only() -> None:
     newcomer = gateway("a")
     question = newcomer.question()

@@ -53,6 +53,7 @@ class Publisher:
         self._counts = counts
         self._link: Link | None = None
         self._may_publish = False
+        self._has_left = False
         self._behind: set[str] = set()
         self._described_points: dict[str, tuple[str, ...]] = {}
         self._reasons: dict[str, str] = {}
@@ -106,10 +107,17 @@ class Publisher:
         self._may_publish = False
 
     def receive(self, messages: Sequence[Message]) -> None:
+        offline = will(self._base)
         for message in messages:
             answer = self._rivalry.receive(message)
             if answer is not None:
                 self._publish((answer,))
+            says_offline = (message.topic, message.payload) == (offline.topic, offline.payload)
+            if says_offline and self._may_publish:
+                # The will of our own past: it lost its power, and only now the broker missed it.
+                self._publish((self._birth(),))
+        if self._rivalry.verdict is Verdict.RIVAL:
+            self._may_publish = False  # all that we publish is the other's now
         self._settle()
 
     # --- once a second
@@ -132,6 +140,7 @@ class Publisher:
 
     def farewell(self) -> None:
         """Say that all devices and we ourselves are offline, before an orderly end."""
+        self._has_left = True  # else the echo of our `offline` would have us begin anew
         if not self._may_publish:
             return
         for device in self._devices.values():
@@ -144,7 +153,7 @@ class Publisher:
 
     def _settle(self) -> None:
         """Publish everything as soon as it is clear that we are the only gateway here."""
-        if self._may_publish or self._rivalry.verdict is not Verdict.ALONE:
+        if self._may_publish or self._has_left or self._rivalry.verdict is not Verdict.ALONE:
             return
         if self._link is None or not self._link.is_up:
             return
@@ -154,7 +163,7 @@ class Publisher:
         self._behind.clear()
         self._publish(
             (
-                retained_json(f"{self._base}/bridge/state", {"state": "online"}),
+                self._birth(),
                 retained_json(f"{self._base}/bridge/info", self._info()),
             )
         )
@@ -199,6 +208,9 @@ class Publisher:
         device = self._devices[name]
         state = "online" if device.is_online else "offline"
         return {"state": state, "reason": device.reason, **self._counts(name)}
+
+    def _birth(self) -> Message:
+        return retained_json(f"{self._base}/bridge/state", {"state": "online"})
 
     def _info(self) -> dict[str, str]:
         return {"name": "Fieldgate", "version": __version__, "instance": self._rivalry.instance}

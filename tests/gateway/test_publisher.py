@@ -169,6 +169,38 @@ def test_an_orderly_end_says_that_everything_is_offline(publisher: Publisher, wi
     assert wire.take() == {}
 
 
+def test_one_that_yields_to_another_gateway_leaves_its_topics_alone(
+    publisher: Publisher, wire: Wire
+) -> None:
+    publisher.came_online("boiler")
+    come_up(publisher, wire)
+    wire.take()
+    stronger = Rivalry(BASE, "0")
+    stronger.receive(stronger.question())
+    publisher.receive([stronger.question()])
+    publisher.measured([said("boiler", t=1)])
+    publisher.tick()
+    publisher.farewell()
+    assert wire.take() == {}
+
+
+def test_an_offline_that_is_not_ours_is_put_right(publisher: Publisher, wire: Wire) -> None:
+    """A broker publishes the will of one that lost its power long after that one is back."""
+    come_up(publisher, wire)
+    wire.take()
+    publisher.receive([will(BASE)])
+    assert wire.take() == {f"{BASE}/bridge/state": b'{"state":"online"}'}
+
+
+def test_the_echo_of_its_farewell_does_not_bring_it_back(publisher: Publisher, wire: Wire) -> None:
+    come_up(publisher, wire)
+    publisher.farewell()
+    wire.take()
+    publisher.receive([will(BASE)])
+    come_up(publisher, wire)
+    assert list(wire.take()) == [f"{BASE}/bridge/request/ping"]
+
+
 def test_it_subscribes_to_what_it_answers() -> None:
     assert {one.topic_filter for one in subscriptions(BASE)} == {
         f"{BASE}/bridge/{below}" for below in ("state", "request/ping", "response/ping")

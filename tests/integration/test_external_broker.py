@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import httpx
 
 from tests.browser_session import browsing
 from tests.program import Program, running
-from tests.real_ends import Mosquitto, mosquitto, until
+from tests.real_ends import DEADLINE_S, Mosquitto, mosquitto, program, until, wait_until
 from tests.serial_line import SerialLine, serial_line
 
 CONFIG = """
@@ -107,6 +108,31 @@ async def test_the_broker_says_offline_for_a_gateway_that_was_killed(tmp_path: P
                     lambda: session.values.get("fieldgate/bridge/state") == '{"state":"offline"}',
                     "its will",
                 )
+
+
+def test_after_an_orderly_end_the_broker_says_offline_too(tmp_path: Path) -> None:
+    """By farewell, not by will; the broker echoes it while the gateway still listens."""
+    topics = ("fieldgate/bridge/state", "fieldgate/meter/availability")
+    with (
+        mosquitto(tmp_path) as broker,
+        serial_line(tmp_path) as meter,
+        gateway_on(broker, tmp_path, meter.path) as gateway,
+    ):
+        wait_until(
+            lambda: {_first_message(broker, topic) for topic in topics} == {'{"state":"online"}'},
+            "both are online",
+        )
+        assert gateway.stop() == 0
+        assert {_first_message(broker, topic) for topic in topics} == {'{"state":"offline"}'}
+
+
+def _first_message(broker: Mosquitto, topic: str) -> str:
+    """What is retained, or else the next message."""
+    arguments = ["-p", str(broker.port), "-t", topic, "-C", "1", "-W", str(int(DEADLINE_S))]
+    subscriber = subprocess.run(
+        [program("mosquitto_sub"), *arguments], capture_output=True, text=True, check=False
+    )
+    return subscriber.stdout.strip()
 
 
 async def _load(meter: SerialLine) -> int:

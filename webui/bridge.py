@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from broker.errors import LinkError
-from broker.link import Link, Message, QoS, Subscription
+from broker.link import Link, Message, Subscription
 from broker.topics import matches
 from webui.hub import Hub
 from webui.pacer import Pacer
@@ -45,6 +45,7 @@ class Bridge:
         self._link: Link | None = None
         self._token = b""
         self._was_up = False
+        self._is_marked = True
         self._reason = "not connected to the broker yet"
 
     def attach(self, link: Link) -> None:
@@ -62,16 +63,14 @@ class Bridge:
             self._pacer.news()
         self._was_up = True
         self._token = secrets.token_hex(8).encode()
-        assert self._link is not None
-        try:
-            self._link.publish(Message(self.sentinel_topic, self._token, QoS.AT_LEAST_ONCE))
-        except LinkError as error:  # the next link_up tries again
-            log.warning("The replay of retained messages can't be marked: %s", error)
+        self._mark_end_of_replay()
 
     def link_down(self, _reason: str) -> None:
         self._reason = "the broker is away"
 
     def receive(self, messages: Sequence[Message]) -> None:
+        if not self._is_marked:
+            self._mark_end_of_replay()
         now_ms = time.time_ns() // 1_000_000
         sentinel = self.sentinel_topic
         start = 0
@@ -84,3 +83,16 @@ class Bridge:
                     self._reason = ""
         self._hub.publish(messages[start:] if start else messages, now_ms)
         self._pacer.news()
+
+    def _mark_end_of_replay(self) -> None:
+        """Publish the sentinel; if that can't be now, with the next burst that comes."""
+        assert self._link is not None
+        try:
+            # QoS 0 goes out at once; QoS 1 would wait behind all that is queued for the broker.
+            self._link.publish(Message(self.sentinel_topic, self._token))
+        except LinkError as error:
+            if self._is_marked:
+                log.warning("The replay of retained messages can't be marked yet: %s", error)
+            self._is_marked = False
+        else:
+            self._is_marked = True

@@ -13,6 +13,7 @@ _PASSING = (
     "+/result",
     "+/backlog",
     "bridge/event",
+    "bridge/web/+/sync",
     "bridge/request/#",
     "bridge/response/#",
 )

@@ -5,12 +5,20 @@ BrokerError
 ├── ListenError         an address can't be listened on: taken, or not ours
 ├── EngineError         the chosen engine can't do what the config asks of it
 ├── AccessError         the users file is wrong, or there is none where one is needed
+├── PacketError         bytes that break the rules of MQTT, or a packet that can't be written
 ├── TooManyAttemptsError    too many wrong passwords from there: try later
 ├── PasswordsBusyError  too many passwords wait to be checked already: try later
 └── LinkError
     ├── LinkFullError   too much waits for the broker already: try later
     └── LinkAwayError   there is no broker right now, and this message is not one that waits
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from broker.native.reason import Reason
 
 
 class BrokerError(Exception):
@@ -31,6 +39,14 @@ class EngineError(BrokerError):
 
 class AccessError(BrokerError):
     """The users file can't be used; the message has one line for each thing that is wrong."""
+
+
+class PacketError(BrokerError):
+    """A packet that MQTT doesn't allow; `reason` is what MQTT 5 says to whoever sent it."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class TooManyAttemptsError(BrokerError):

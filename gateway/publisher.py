@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from broker.errors import LinkError
@@ -16,6 +17,10 @@ log = logging.getLogger(__name__)
 
 HEALTH_EVERY_S = 10
 """How often `bridge/health` is published while nothing else changes."""
+
+MAX_VALUES_PER_S = 5_000
+"""Values of one device that are published one by one: more than a line of 115,200 baud says, less
+than keeps a broker from what the other devices say."""
 
 
 def will(base_topic: str) -> Message:
@@ -35,8 +40,8 @@ class Publisher:
     """Keeps the broker's picture of all devices true. Everything here runs on the event loop.
 
     While the link is away nothing queues here: each device remembers its newest values, and all
-    of them are published anew when the link is back. What the link can't take is likewise
-    published anew, a second later.
+    of them are published anew when the link is back. What the link can't take, and what a device
+    says beyond MAX_VALUES_PER_S, is likewise published anew, a second later: the newest values.
     """
 
     def __init__(
@@ -55,6 +60,8 @@ class Publisher:
         self._may_publish = False
         self._has_left = False
         self._behind: set[str] = set()
+        self._values_this_second: Counter[str] = Counter()
+        self._loud: set[str] = set()
         self._described_points: dict[str, tuple[str, ...]] = {}
         self._reasons: dict[str, str] = {}
         self._seconds = 0
@@ -72,12 +79,27 @@ class Publisher:
             name = each.device
             changed[name] = None
             messages = self._devices[name].take(each.measurement)
-            if self._may_publish and not self._publish(messages):
+            is_too_loud = self._is_too_loud(name, len(each.measurement.fields))
+            if is_too_loud or (self._may_publish and not self._publish(messages)):
                 self._behind.add(name)
-        for name in changed:
+        for name in changed.keys() - self._behind:
             state = self._devices[name].state()
             if self._may_publish and state is not None and not self._publish((state,)):
                 self._behind.add(name)
+
+    def _is_too_loud(self, name: str, values: int) -> bool:
+        self._values_this_second[name] += values
+        if self._values_this_second[name] <= MAX_VALUES_PER_S:
+            return False
+        if name not in self._loud:
+            self._loud.add(name)
+            log.warning(
+                "%s says more than %d values a second: of what is beyond, the newest are"
+                " published, once a second",
+                name,
+                MAX_VALUES_PER_S,
+            )
+        return True
 
     def came_online(self, name: str) -> None:
         """The device can be reached."""
@@ -125,6 +147,7 @@ class Publisher:
     def tick(self) -> None:
         """Catch up with whatever could not be published, and say how we are."""
         self._rivalry.tick()
+        self._values_this_second.clear()
         self._settle()
         if not self._may_publish:
             return

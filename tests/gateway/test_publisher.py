@@ -10,7 +10,7 @@ from gateway.device import Device
 from gateway.handoff import DeviceMeasurement
 from gateway.measurement import Measurement
 from gateway.point import PointNames
-from gateway.publisher import HEALTH_EVERY_S, Publisher, subscriptions, will
+from gateway.publisher import HEALTH_EVERY_S, MAX_VALUES_PER_S, Publisher, subscriptions, will
 from gateway.rivalry import Rivalry
 
 BASE = "fieldgate"
@@ -131,6 +131,26 @@ def test_what_a_full_link_refused_is_published_a_second_later(
     assert f"{BASE}/boiler" in taken
     publisher.tick()
     assert wire.take() == {}
+
+
+def test_of_a_device_that_floods_the_newest_values_are_published_once_a_second(
+    publisher: Publisher, wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    come_up(publisher, wire)
+    wire.room = 1_000_000
+    for _ in range(2):
+        wire.published.clear()
+        publisher.measured([said("boiler", t=n) for n in range(3 * MAX_VALUES_PER_S)])
+        publisher.measured([said("boiler", t=-1)])
+        topics = [message.topic for message in wire.published]
+        assert topics.count(f"{BASE}/boiler/t") == MAX_VALUES_PER_S
+        publisher.measured([said("meter", t=1)])
+        assert f"{BASE}/meter/t" in wire.take(), "the other device doesn't wait"
+        publisher.tick()
+        taken = wire.take()
+        assert taken[f"{BASE}/boiler/t"] == b"-1"
+        assert json.loads(taken[f"{BASE}/boiler"])["t"] == -1
+    assert caplog.text.count("boiler says more than") == 1
 
 
 def test_a_new_point_is_announced(publisher: Publisher, wire: Wire) -> None:

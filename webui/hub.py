@@ -105,7 +105,7 @@ class Hub:
         self._channels: dict[tuple[str, ...], Channel] = {}
         self._trie: FilterTrie[Channel] = FilterTrie()
         self._routes: dict[str, _Route] = {}
-        self._share = self.limits.log_messages
+        self._share = 0
         self._dirty: set[Channel] = set()
         self._unconfirmed: set[str] | None = None
 
@@ -303,8 +303,10 @@ class Hub:
 
     def _share_references(self) -> None:
         """Give every channel its share; more than before only where it is worth a visit to all."""
-        share = max(1, self.limits.channel_references // max(1, len(self._channels)))
-        share = min(share, self.limits.log_messages)
+        share = min(
+            self.limits.log_messages * 10 // 9 + 1,  # the whole log, and what is trimmed at once
+            max(1, self.limits.channel_references // max(1, len(self._channels))),
+        )
         if share < self._share or share >= 2 * self._share:
             self._share = share
             for channel in self._channels.values():

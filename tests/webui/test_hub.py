@@ -319,6 +319,16 @@ def test_a_resume_within_a_channels_share_works_though_the_log_reaches_further_b
     assert client.delivered == list(range(91, 101))
 
 
+def test_a_few_filters_reach_as_far_back_as_the_log() -> None:
+    hub = hub_with(log_messages=100)
+    hub.publish(numbers("a", 100), 1)
+    client = Client(hub, ("#",), since="e1-0")
+    hub.publish([of("b", "1")], 1)
+    client.pull_all()
+    assert client.welcome.recovered is True
+    assert client.delivered == list(range(1, 102))
+
+
 def test_what_a_resume_brought_back_is_not_pushed_out_by_the_next_message() -> None:
     hub = hub_with(log_messages=100, channel_references=50)
     hub.publish(numbers("a", 100), 1)
@@ -382,7 +392,7 @@ def test_a_gap_names_sixteen_topics_at_most() -> None:
 
 
 def test_a_tombstone_that_is_dropped_before_a_slow_cursor_was_told_makes_a_reset() -> None:
-    hub = hub_with(log_messages=2, tombstones=1, frame_bytes=1)
+    hub = hub_with(channel_references=2, tombstones=1, frame_bytes=1)
     client = Client(hub, ("#",))
     hub.publish([of("a", "1"), of("b", "1")], 1)
     client.pull_all()

@@ -7,18 +7,26 @@ import asyncio
 import gc
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import uvloop
 
 from tests.bench import machine
-from tests.bench.scenario import SCENARIOS, Figures, Scenario, Work
+from tests.bench.load import CpuClock
+from tests.bench.scenario import SCENARIOS, Figures, Scenario, Start, Work
 from tests.bench.table import Row, as_markdown, as_text, spread
 
 MOST_SECONDS = 20
 """Sessions answer no pings, and uvicorn hangs up on them after 40 s."""
 
 ROUNDS = 3
+
+ELSEWHERE = "CPU elsewhere, %"
+QUIET_PERCENT = 20
+"""Of one core: what others may use while we measure; where it is more, we measure again."""
+
+ATTEMPTS = 2
 
 
 def main() -> int:
@@ -31,7 +39,7 @@ def main() -> int:
     for scenario in scenarios:
         rows += _rows(scenario, work, rounds)
     shown = as_markdown(rows) if chosen.markdown else as_text(rows)
-    print(f"\n{shown}\n\nload at the end: {machine.load()}")
+    print(f"\n{shown}")
     return 0
 
 
@@ -60,28 +68,41 @@ def _rows(scenario: Scenario, work: Work, rounds: int) -> list[Row]:
     found: list[list[Figures]] = [[] for _ in scenario.starts]
     for _ in range(rounds):
         for place, start in enumerate(scenario.starts):
-            with (
-                tempfile.TemporaryDirectory(prefix="bench-") as folder,
-                start(Path(folder)) as side,
-            ):
-                gc.collect()
-                gc.disable()
-                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                    figures: Figures = runner.run(scenario.measure(side, work))
-                gc.enable()
-                shown = ", ".join(f"{name} {spread([value])}" for name, value in figures.items())
-                print(
-                    f"{scenario.name:16} {side.name:10} load {machine.load()}: {shown}", flush=True
-                )
-            found[place].append(figures)
+            found[place].append(_quietest(scenario, start, work))
     return [
         Row(
             scenario.title,
             figure,
-            *(tuple(round_[figure] for round_ in rounds_) for rounds_ in found),
+            *(tuple(each[figure] for each in figures) for figures in found),
         )
         for figure in found[0][0]
     ]
+
+
+def _quietest(scenario: Scenario, start: Start, work: Work) -> Figures:
+    """Of up to `ATTEMPTS` the one that others disturbed the least; how it came out has no say."""
+    best: Figures = {}
+    for _ in range(ATTEMPTS):
+        figures = _measured(scenario, start, work)
+        if not best or figures[ELSEWHERE] < best[ELSEWHERE]:
+            best = figures
+        if figures[ELSEWHERE] <= QUIET_PERCENT:
+            break
+    return best
+
+
+def _measured(scenario: Scenario, start: Start, work: Work) -> Figures:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, start(Path(folder)) as side:
+        gc.collect()
+        gc.disable()
+        clock, began = CpuClock(side), time.monotonic()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            figures: Figures = runner.run(scenario.measure(side, work))
+        figures[ELSEWHERE] = 100 * clock.read().elsewhere_s / (time.monotonic() - began)
+        gc.enable()
+        shown = "; ".join(f"{name} {spread([value])}" for name, value in figures.items())
+        print(f"{scenario.name:16} {side.name:10} {shown}", flush=True)
+    return figures
 
 
 if __name__ == "__main__":

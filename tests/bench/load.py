@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import operator
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -55,29 +56,34 @@ async def publishing(side: Side, under: str) -> AsyncIterator[Publisher]:
         yield Publisher(client, under)
 
 
+@dataclass(frozen=True, slots=True)
+class CpuTime:
+    """CPU seconds of all cores: a side's servers, this process, and everybody else."""
+
+    servers_s: float
+    own_s: float
+    elsewhere_s: float
+
+
 class CpuClock:
-    """CPU seconds since it was made: of a side's servers, and of this process."""
+    """Tells the CPU time since it was made."""
 
     def __init__(self, side: Side) -> None:
         self._side = side
         self._began = self._now()
-        self._own_began = time.process_time()
 
-    @property
-    def servers(self) -> list[float]:
-        return [now - began for now, began in zip(self._now(), self._began, strict=True)]
+    def read(self) -> CpuTime:
+        servers, own, machine = map(operator.sub, self._now(), self._began)
+        return CpuTime(servers, own, max(0.0, machine - servers - own))
 
-    @property
-    def own(self) -> float:
-        return time.process_time() - self._own_began
-
-    def _now(self) -> list[float]:
-        return [_cpu_s(process) for process in self._side.processes]
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+    def _now(self) -> tuple[float, float, float]:
+        servers = [process.cpu_times() for process in self._side.processes]
+        machine = psutil.cpu_times()
+        return (
+            sum(times.user + times.system for times in servers),
+            time.process_time(),
+            sum(machine) - machine.idle - machine.iowait - machine.guest - machine.guest_nice,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +94,7 @@ class Flow:
     messages: int
     deliveries: int
     lost: int
-    servers_cpu_s: float
-    own_cpu_s: float
+    cpu: CpuTime
 
 
 async def flat_out(
@@ -119,12 +124,12 @@ async def flat_out(
                 await asyncio.sleep(_TICK_S)
 
     await run(min(WARM_UP_S, seconds))
-    began, sent, cpu = time.monotonic(), publisher.sent, CpuClock(side)
+    began, sent, clock = time.monotonic(), publisher.sent, CpuClock(side)
     counted = sum(receiver.count for receiver in receivers)
     await run(seconds)
     flow_s = time.monotonic() - began
     deliveries = sum(receiver.count for receiver in receivers) - counted
-    servers_cpu_s, own_cpu_s, sent = sum(cpu.servers), cpu.own, publisher.sent - sent
+    cpu, sent = clock.read(), publisher.sent - sent
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(SETTLE_S):
             while behind() > 0:
@@ -132,7 +137,7 @@ async def flat_out(
                 await asyncio.sleep(_TICK_S)
     lost = (publisher.sent - sent_before) * len(receivers)
     lost -= sum(r.count - b for r, b in zip(receivers, before, strict=True))
-    return Flow(flow_s, sent, deliveries, lost, servers_cpu_s, own_cpu_s)
+    return Flow(flow_s, sent, deliveries, lost, cpu)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +149,7 @@ class Delay:
     messages: int
     deliveries: int
     lost: int
-    servers_cpu_s: float
-    own_cpu_s: float
+    cpu: CpuTime
 
 
 async def at_rate(
@@ -161,9 +165,9 @@ async def at_rate(
     since_ns = time.monotonic_ns()
     for receiver in receivers:
         receiver.chunks = []
-    before, cpu = [receiver.count for receiver in receivers], CpuClock(side)
+    before, clock = [receiver.count for receiver in receivers], CpuClock(side)
     sent = await paced(send, rate, seconds)
-    servers_cpu_s, own_cpu_s = sum(cpu.servers), cpu.own
+    cpu = clock.read()
     await settled(lambda: all(r.count - b >= sent for r, b in zip(receivers, before, strict=True)))
     found: list[int] = []
     for receiver in receivers:
@@ -176,8 +180,7 @@ async def at_rate(
         messages=sent,
         deliveries=len(found),
         lost=sent * len(receivers) - len(found),
-        servers_cpu_s=servers_cpu_s,
-        own_cpu_s=own_cpu_s,
+        cpu=cpu,
     )
 
 

@@ -22,11 +22,6 @@ def described() -> str:
     )
 
 
-def load() -> str:
-    """What else is going on: how many processes wanted a core, over the last minute."""
-    return f"{os.getloadavg()[0]:.1f}"
-
-
 def _cpu_model() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.load import (
+    CpuTime,
     Delay,
     Send,
     at_rate,
@@ -94,8 +95,8 @@ async def _flat_out(side: Side, work: Work, *, sessions: int, window: int) -> Fi
         flow = await flat_out(side, publisher, receivers, work.seconds, window)
     return {
         "deliveries/s": flow.deliveries / flow.seconds,
-        "servers' CPU, µs a message": 1e6 * flow.servers_cpu_s / max(1, flow.messages),
-        "generator's CPU, %": 100 * flow.own_cpu_s / flow.seconds,
+        "CPU of servers, µs a message": 1e6 * flow.cpu.servers_s / max(1, flow.messages),
+        **_cpu_figures(flow.cpu, flow.seconds),
         "lost": flow.lost,
     }
 
@@ -124,9 +125,16 @@ def _figures(delay: Delay, seconds: float) -> Figures:
     return {
         "p50, ms": delay.p50_ms,
         "p99, ms": delay.p99_ms,
-        "servers' CPU, %": 100 * delay.servers_cpu_s / seconds,
-        "generator's CPU, %": 100 * delay.own_cpu_s / seconds,
+        **_cpu_figures(delay.cpu, seconds),
         "lost": delay.lost,
+    }
+
+
+def _cpu_figures(cpu: CpuTime, seconds: float) -> Figures:
+    """In percent of one core."""
+    return {
+        "CPU of servers, %": 100 * cpu.servers_s / seconds,
+        "CPU of generator, %": 100 * cpu.own_s / seconds,
     }
 
 
@@ -195,7 +203,7 @@ async def whole_way(side: Side, work: Work) -> Figures:
             "20 lines/s: p50, ms": delay.p50_ms,
             "20 lines/s: p99, ms": delay.p99_ms,
             "200 lines/s: p99, ms": busy.p99_ms,
-            "200 lines/s: CPU, s per 1,000 lines": 1000 * busy.servers_cpu_s / busy.messages,
+            "200 lines/s: CPU, s per 1,000 lines": 1000 * busy.cpu.servers_s / busy.messages,
             "lost": delay.lost + busy.lost,
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
@@ -73,6 +74,7 @@ class Users:
 
     def __init__(self, accounts: Accounts) -> None:
         self._queue = CheckQueue()
+        self._listeners: list[Callable[[], None]] = []
         self._attempts = Attempts()
         self.take_up(accounts)
 
@@ -81,6 +83,8 @@ class Users:
         hashes = {name: account.password_hash for name, account in accounts.by_name.items()}
         self._accounts = accounts
         self._check = PasswordCheck(hashes, self._queue)
+        for listener in self._listeners:
+            listener()
 
     @property
     def policy(self) -> Policy:
@@ -110,6 +114,10 @@ class Users:
             self._attempts.wrong(source, name, time.monotonic())
             return None
         return self.find(name)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call this, on the loop, after each change of users or rules."""
+        self._listeners.append(listener)
 
     async def reload_if_changed(self) -> bool:
         """Take up what changed on disk: nothing here."""

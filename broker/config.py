@@ -45,7 +45,7 @@ class BrokerConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    engine: Literal["amqtt", "external"] = Field(
+    engine: Literal["native", "amqtt", "external"] = Field(
         default="amqtt", description="amqtt runs inside, on this machine alone; external elsewhere."
     )
     listeners: list[BrokerUrl] = Field(

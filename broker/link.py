@@ -106,6 +106,20 @@ class Link(Protocol):
         """
 
 
+class Connect(Protocol):
+    """What opens a link to the broker in use: over paho, or inside the process."""
+
+    def __call__(
+        self,
+        events: LinkEvents,
+        *,
+        role: str,
+        subscriptions: Sequence[Subscription],
+        will: Message | None = None,
+    ) -> AbstractAsyncContextManager[Link]:
+        """A link, as an async context manager; it doesn't wait for the broker."""
+
+
 QUEUE_MESSAGES = 10_000
 QUEUE_BYTES = 16 * 1024 * 1024
 """What a link keeps for an absent broker: minutes of a plant's states, a few MB of memory."""

@@ -9,14 +9,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
+from broker.access import NoUsers, Users
 from broker.config import BrokerConfig
 from broker.errors import EngineError, ListenError
-from broker.link import Endpoint
-from broker.listen import is_loopback, listen
+from broker.link import Connect, Endpoint, connect
+from broker.listen import is_loopback, listen, netloc
 
-__all__ = ["ListenError", "ServedBroker", "check_engine", "is_loopback", "listen", "serving"]
+__all__ = [
+    "ListenError",
+    "ServedBroker",
+    "check_engine",
+    "is_loopback",
+    "listen",
+    "netloc",
+    "serving",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +34,13 @@ class ServedBroker:
     """A broker that can be connected to now."""
 
     name: str
-    """For people: `amqtt 0.12.1`, `external`."""
+    """For people: `native`, `amqtt 0.12.1`, `external`."""
 
     endpoint: Endpoint
-    """Where our own links connect, with the port that was really taken."""
+    """Where others connect, with the port that was really taken."""
+
+    connect: Connect
+    """How our own links connect."""
 
     addresses: list[str]
     """The urls at which everybody else reaches it."""
@@ -35,30 +48,45 @@ class ServedBroker:
 
 @asynccontextmanager
 async def serving(
-    config: BrokerConfig, *, has_users: bool = False, origins: Collection[str] = ()
+    config: BrokerConfig, *, users: Users | None = None, origins: Collection[str] = ()
 ) -> AsyncIterator[ServedBroker]:
     """Run the engine that the config names.
 
-    `has_users` says that a users file with rules is in force; `origins` are the sites beside our
-    own whose pages may use a ws:// listener. Raises EngineError and ListenError.
+    `users` are those in force, none where everybody may do everything; `origins` are the sites
+    beside our own whose pages may use a ws:// listener. Raises EngineError and ListenError.
     """
-    check_engine(config, has_users=has_users)
-    if config.engine == "external":
-        endpoint = config.endpoint()
-        yield ServedBroker("external", endpoint, [endpoint.url])
-        return
-    from amqtt import __version__
+    users = users or NoUsers()
+    check_engine(config, has_users=users.exist)
+    match config.engine:
+        case "external":
+            endpoint = config.endpoint()
+            yield ServedBroker("external", endpoint, partial(connect, endpoint), [endpoint.url])
+        case "native":
+            from broker.native import engine
 
-    from broker.amqtt_engine import running
+            async with engine.running(config.listeners, users, anonymous=config.anonymous) as (
+                broker,
+                urls,
+            ):
+                yield ServedBroker("native", Endpoint(urls[0]), broker.connect, urls)
+        case "amqtt":
+            from amqtt import __version__
 
-    async with running(config.listeners, origins) as urls:
-        # It refuses MQTT 5: asking for it first would cost every link a try at every connect.
-        yield ServedBroker(f"amqtt {__version__}", Endpoint(urls[0], version="3.1.1"), urls)
+            from broker import amqtt_engine
+
+            async with amqtt_engine.running(config.listeners, origins) as urls:
+                # It refuses MQTT 5: asking first would cost every link a try at every connect.
+                endpoint = Endpoint(urls[0], version="3.1.1")
+                name = f"amqtt {__version__}"
+                yield ServedBroker(name, endpoint, partial(connect, endpoint), urls)
 
 
 def check_engine(config: BrokerConfig, *, has_users: bool = False) -> None:
     """Raise EngineError, with all the reasons, if the engine can't do what the config asks."""
     if config.engine == "external":
+        return
+    if config.engine == "native":
+        _check_native(config)
         return
     reasons = [
         f"broker.listeners has {url}"
@@ -76,4 +104,12 @@ def check_engine(config: BrokerConfig, *, has_users: bool = False) -> None:
             " rules and no keep-alive and we give it no TLS, so it serves this machine alone,"
             " everybody on it alike: listen on mqtt:// or ws:// at 127.0.0.1 without users, or set"
             " broker.engine: external and broker.url to use a broker that can."
+        )
+
+
+def _check_native(config: BrokerConfig) -> None:
+    others = [url for url in config.listeners if urlsplit(url).scheme != "mqtt"]
+    if others:
+        raise EngineError(
+            f"engine native listens on mqtt:// only so far, not on {', '.join(others)}"
         )

@@ -8,18 +8,19 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import uvloop
 
+from broker import link
 from broker.access import Entry, Users, UsersFile, create_with_admin, door, open_users
 from broker.errors import AccessError, BrokerError, EngineError
-from broker.link import Endpoint
-from broker.serving import check_engine, is_loopback, listen, serving
+from broker.link import Connect, Endpoint
+from broker.serving import check_engine, is_loopback, listen, netloc, serving
 from gateway import __version__
 from gateway.config import Config
 from gateway.errors import GatewayError
@@ -30,6 +31,9 @@ from webui.role import serving_web
 
 ROLES = frozenset({"broker", "readers", "web"})
 FAILURE, USAGE = 1, 2
+
+USERS_CHECK_S = 2.0
+"""How soon a changed users file is taken up, for one stat() each time."""
 
 
 def run(config: Config, only: frozenset[str]) -> int:
@@ -53,22 +57,25 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
     async with AsyncExitStack() as stack:
         for role in sorted(roles):
             stack.enter_context(locked(config.data, role))
+        users = _users(config, roles)
+        stack.callback(users.close)
         # The web's port is taken first: when it is in use, nobody has connected to a broker yet.
-        entrance = stack.enter_context(_entrance(config)) if "web" in roles else None
+        sockets = _web_sockets(config, stack) if "web" in roles else []
         endpoint = config.broker.endpoint()
+        connect: Connect = partial(link.connect, endpoint)
         if "broker" in roles:
-            has_users = config.users_path.exists()  # also one that was written just now
             served = await stack.enter_async_context(
-                serving(config.broker, has_users=has_users, origins=config.web.origins)
+                serving(config.broker, users=users, origins=config.web.origins)
             )
-            endpoint = served.endpoint
+            endpoint, connect = served.endpoint, served.connect
             greeting += [f"broker  {url}  ({served.name})" for url in served.addresses]
-        if entrance is not None:
-            await stack.enter_async_context(_web(config, endpoint, entrance))
-            greeting.insert(0, f"page    {entrance.url}{config.web.base_path}/")
+        if "web" in roles:
+            await stack.enter_async_context(_web(config, connect, users, sockets))
+            greeting.insert(0, f"page    {_page_url(config, sockets)}")
         if "readers" in roles:
-            hardware = reading(config.devices, config.base_topic, endpoint)
+            hardware = reading(config.devices, config.base_topic, connect, endpoint.url)
             ends.add(await stack.enter_async_context(hardware))
+        ends.add(asyncio.create_task(_watch(users)))
         if line := _line_to_try(endpoint, config.base_topic):
             greeting.append(f"try     {line}")
         print(f"Fieldgate {__version__}", *greeting, sep="\n  ", flush=True)
@@ -77,29 +84,16 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
             end.result()
 
 
-@dataclass(frozen=True, slots=True)
-class _Entrance:
-    """Where browsers come in, and who may."""
-
-    users: Users
-    host: str
-    sockets: Sequence[socket.socket]
-
-    @property
-    def url(self) -> str:
-        port = self.sockets[0].getsockname()[1]
-        return f"http://[{self.host}]:{port}" if ":" in self.host else f"http://{self.host}:{port}"
-
-
-@contextmanager
-def _entrance(config: Config) -> Iterator[_Entrance]:
-    """Users in force and sockets that listen; where others can come and none exist, an admin."""
-    host, port = config.web.address
+def _users(config: Config, roles: frozenset[str]) -> Users:
+    """The users in force; where others can come in and none exist, an admin is made."""
+    hosts = [config.web.address[0]] if "web" in roles else []
+    if "broker" in roles and config.broker.engine != "external":
+        hosts += [urlsplit(url).hostname or "" for url in config.broker.listeners]
     users = open_users(config.users_path, named=config.users_file is not None)
-    entry = door(
-        loopback=is_loopback(host), anonymous=config.broker.anonymous, users_exist=users.exist
-    )
-    with ExitStack() as stack:
+    for host in hosts:
+        entry = door(
+            loopback=is_loopback(host), anonymous=config.broker.anonymous, users_exist=users.exist
+        )
         if entry is Entry.CREATE_USERS:
             check_engine(config.broker, has_users=True)
             password = create_with_admin(config.users_path)
@@ -109,21 +103,36 @@ def _entrance(config: Config) -> Iterator[_Entrance]:
                 flush=True,
             )
             users = UsersFile(config.users_path)
-        stack.callback(users.close)
-        remedy = "stop it, or choose another port with web.listen"
-        sockets = [stack.enter_context(each) for each in listen(host, port, remedy=remedy)]
-        yield _Entrance(users, host, sockets)
+    return users
+
+
+async def _watch(users: Users) -> None:
+    """Take up a changed users file."""
+    while True:
+        await asyncio.sleep(USERS_CHECK_S)
+        await users.reload_if_changed()
+
+
+def _web_sockets(config: Config, stack: AsyncExitStack) -> list[socket.socket]:
+    remedy = "stop it, or choose another port with web.listen"
+    sockets = listen(*config.web.address, remedy=remedy)
+    return [stack.enter_context(each) for each in sockets]
+
+
+def _page_url(config: Config, sockets: Sequence[socket.socket]) -> str:
+    address = netloc(config.web.address[0], sockets[0].getsockname()[1])
+    return f"http://{address}{config.web.base_path}/"
 
 
 def _web(
-    config: Config, endpoint: Endpoint, entrance: _Entrance
+    config: Config, connect: Connect, users: Users, sockets: Sequence[socket.socket]
 ) -> AbstractAsyncContextManager[None]:
     return serving_web(
-        endpoint,
-        entrance.sockets,
-        users=entrance.users,
+        connect,
+        sockets,
+        users=users,
         door=Door(
-            anybody=not entrance.users.exist,
+            anybody=not users.exist,
             anonymous=config.broker.anonymous,
             origins=tuple(config.web.origins),
             trusted_proxies=networks(config.web.trusted_proxies),

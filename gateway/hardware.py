@@ -7,8 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from broker import link
-from broker.link import Endpoint
+from broker.link import Connect
 from gateway.config import DeviceConfig
 from gateway.device import Device
 from gateway.errors import GatewayError
@@ -28,11 +27,12 @@ class RivalError(GatewayError):
 
 @asynccontextmanager
 async def reading(
-    devices: Sequence[DeviceConfig], base_topic: str, endpoint: Endpoint
+    devices: Sequence[DeviceConfig], base_topic: str, connect: Connect, broker: str
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Read all devices and publish what they say, until the block is left.
 
-    The task that it yields ends only with a RivalError, when another gateway is at work.
+    `broker` is its address, for people. The task that it yields ends only with a RivalError,
+    when another gateway is at work.
     """
     rivalry = Rivalry(base_topic, instance=secrets.token_hex(8))
     readers: dict[str, SupervisedReader] = {}
@@ -46,15 +46,14 @@ async def reading(
     for device in devices:
         reader = build(device.reader, device.decoder)
         readers[device.name] = SupervisedReader(device.name, reader, handoff)
-    async with link.connect(
-        endpoint,
+    async with connect(
         publisher,
         role="readers",
         subscriptions=subscriptions(base_topic),
         will=will(base_topic),
-    ) as connection:
-        publisher.attach(connection)
-        ticking = asyncio.create_task(_tick(publisher, rivalry, base_topic, endpoint))
+    ) as link:
+        publisher.attach(link)
+        ticking = asyncio.create_task(_tick(publisher, rivalry, base_topic, broker))
         try:
             for supervised in readers.values():
                 supervised.start()
@@ -71,16 +70,14 @@ async def reading(
             publisher.farewell()
 
 
-async def _tick(
-    publisher: Publisher, rivalry: Rivalry, base_topic: str, endpoint: Endpoint
-) -> None:
+async def _tick(publisher: Publisher, rivalry: Rivalry, base_topic: str, broker: str) -> None:
     while True:
         await asyncio.sleep(TICK_S)
         publisher.tick()
         if rivalry.verdict is Verdict.RIVAL:
             raise RivalError(
                 f"another gateway (instance {rivalry.rival}) publishes under {base_topic}/ on"
-                f" {endpoint.url}: stop it, or give this one a base_topic of its own"
+                f" {broker}: stop it, or give this one a base_topic of its own"
             )
 
 

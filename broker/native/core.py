@@ -1,0 +1,219 @@
+"""The broker's state: sessions, subscriptions, retained messages, wills, and who may what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from typing import Any, Protocol
+
+from broker.access import ANONYMOUS, Action, Policy, User, Users
+from broker.errors import PasswordsBusyError, TooManyAttemptsError
+from broker.native.client import Client
+from broker.native.mqtt_session import MqttSession
+from broker.native.packet import Will
+from broker.native.reason import Reason
+from broker.native.retained import RetainedMessages
+from broker.native.routed import Routed, forwarded
+from broker.native.router import Grant, Route, Router
+
+log = logging.getLogger(__name__)
+
+MAX_ABSENT_SESSIONS = 10_000
+"""Sessions whose clients are away; beyond it the one that left first is forgotten."""
+
+
+class Subscriber(Protocol):
+    """Who can be routed to: an MQTT session, or a link in this process."""
+
+    @property
+    def is_present(self) -> bool: ...
+
+    def deliver(self, message: Routed, route: Route[Any]) -> None: ...
+
+
+class Core:
+    """Everything that outlives a connection. Lives on one event loop."""
+
+    def __init__(self, users: Users, *, anonymous: bool, max_packet_bytes: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._users = users
+        self._anonymous = anonymous
+        self.max_packet_bytes = max_packet_bytes
+        self.retained = RetainedMessages()
+        self._router: Router[Subscriber] = Router()
+        self._clients: dict[str, Client] = {}
+        self._sessions: dict[str, MqttSession] = {}
+        self._absent: dict[str, asyncio.TimerHandle | None] = {}
+        self._wills: dict[str, tuple[asyncio.TimerHandle, Routed]] = {}
+
+    # --- who may
+
+    @property
+    def policy(self) -> Policy:
+        return self._users.policy
+
+    async def authenticate(
+        self, name: str | None, password: bytes | None, address: str
+    ) -> tuple[User | None, Reason]:
+        """Who logs in, or None and why not. Nothing changes by it."""
+        if not self._users.exist:
+            return ANONYMOUS, Reason.SUCCESS
+        if name is None:
+            allowed = self._anonymous and any(
+                self.policy.filters_granted(ANONYMOUS, action) for action in Action
+            )
+            return (ANONYMOUS if allowed else None), Reason.NOT_AUTHORIZED
+        try:
+            user = await self._users.authenticate(name, password or b"", address)
+        except TooManyAttemptsError:
+            return None, Reason.CONNECTION_RATE_EXCEEDED
+        except PasswordsBusyError:
+            return None, Reason.SERVER_BUSY
+        return user, Reason.BAD_USER_NAME_OR_PASSWORD
+
+    def judge_again(self) -> None:
+        """The users or their rules have changed: end what is no longer granted."""
+        for client_id, session in tuple(self._sessions.items()):
+            name = session.user.name
+            user = ANONYMOUS if name is None else self._users.find(name)
+            client = self._clients.get(client_id)
+            if user is None:
+                if client is not None:
+                    client.take_over(Reason.NOT_AUTHORIZED)
+                self._forget(client_id)
+                continue
+            session.user = user
+            if client is not None:
+                client.judge_again(user)
+            for grant in self._router.grants(session):
+                if not self.policy.grants(user, grant.topic_filter, client_id=client_id):
+                    self._router.unsubscribe(session, grant.topic_filter, grant.share)
+
+    def new_client_id(self) -> str:
+        """An id for a client that names none [MQTT-3.1.3-6]."""
+        return f"auto-{secrets.token_hex(8)}"
+
+    # --- clients come and go
+
+    def join(
+        self, client: Client, *, clean_start: bool, expiry_s: float | None
+    ) -> tuple[MqttSession, bool]:
+        """The session of a client that is let in, and whether it was there already."""
+        client_id = client.client_id
+        if (other := self._clients.get(client_id)) is not None:  # [MQTT-3.1.4-3]
+            other.take_over()
+        timer = self._absent.pop(client_id, None)
+        if timer is not None:
+            timer.cancel()
+        session = self._sessions.get(client_id)
+        # Another user's session is none of this client's business, whatever its id.
+        if session is not None and (clean_start or session.user.name != client.user.name):
+            self._forget(client_id)
+            session = None
+        is_present = session is not None
+        if session is None:
+            session = self._sessions[client_id] = MqttSession(client_id, client.user)
+        if (delayed := self._wills.pop(client_id, None)) is not None:
+            delayed[0].cancel()  # it is back in time [MQTT5-3.1.3-9]
+        session.expiry_s = expiry_s
+        self._clients[client_id] = client
+        return session, is_present
+
+    def left(self, client: Client, session: MqttSession) -> None:
+        """A client's connection is gone, or its session was taken over."""
+        session.wire = None
+        client_id = client.client_id
+        self._clients.pop(client_id, None)
+        if client.will is not None:
+            self._plan_will(client_id, client.will, session.expiry_s)
+            client.will = None
+        if session.expiry_s == 0:
+            self._forget(client_id)
+            return
+        self._absent[client_id] = (
+            None
+            if session.expiry_s is None
+            else self._loop.call_later(session.expiry_s, self._forget, client_id)
+        )
+        if len(self._absent) > MAX_ABSENT_SESSIONS:
+            self._forget(next(iter(self._absent)))
+
+    def _forget(self, client_id: str) -> None:
+        """End a session, and with it the wait of its will [MQTT5-3.1.3-9]."""
+        timer = self._absent.pop(client_id, None)
+        if timer is not None:
+            timer.cancel()
+        if (delayed := self._wills.pop(client_id, None)) is not None:
+            delayed[0].cancel()
+            self.publish(delayed[1])
+        session = self._sessions.pop(client_id, None)
+        if session is not None:
+            self._router.forget(session)
+
+    def _plan_will(self, client_id: str, will: Will, expiry_s: float | None) -> None:
+        now = self._loop.time()
+        delay_s = float(will.properties.will_delay_interval_s or 0)
+        if expiry_s is not None:
+            delay_s = min(delay_s, expiry_s)
+        lifetime_s = will.properties.message_expiry_interval_s
+        message = Routed(
+            will.topic,
+            will.payload,
+            will.qos,
+            retain=will.retain,
+            properties=forwarded(will.properties),
+            expires_at=None if lifetime_s is None else now + delay_s + lifetime_s,
+        )
+        if delay_s:
+            timer = self._loop.call_later(delay_s, self._publish_will, client_id)
+            self._wills[client_id] = (timer, message)
+        else:
+            self.publish(message)
+
+    def _publish_will(self, client_id: str) -> None:
+        _, message = self._wills.pop(client_id)
+        self.publish(message)
+
+    # --- messages
+
+    def publish(self, message: Routed, publisher: Subscriber | None = None) -> Reason:
+        """Retain a message if it asks for that, and pass it on to everybody who wants it."""
+        if message.retain and not self.retained.put(message):
+            return Reason.QUOTA_EXCEEDED
+        routes = self._router.routes(message.topic)
+        for route in routes.all:
+            if route.includes_own or route.receiver is not publisher:  # [MQTT5-3.8.3-3]
+                route.receiver.deliver(message, route)
+        for group in routes.groups:
+            chosen = group.choose()
+            if chosen is not None:
+                chosen.receiver.deliver(message, chosen)
+        if routes.all or routes.groups:
+            return Reason.SUCCESS
+        return Reason.NO_MATCHING_SUBSCRIBERS
+
+    def subscribe(self, subscriber: Subscriber, grant: Grant) -> bool:
+        """Put a subscription in force; false if it replaces one."""
+        return self._router.subscribe(subscriber, grant)
+
+    def unsubscribe(self, subscriber: Subscriber, topic_filter: str, share: str | None) -> bool:
+        """End a subscription; false if there was none."""
+        return self._router.unsubscribe(subscriber, topic_filter, share)
+
+    def subscription_count(self, subscriber: Subscriber) -> int:
+        return self._router.count_of(subscriber)
+
+    def forget(self, subscriber: Subscriber) -> None:
+        """End all subscriptions of a link in this process."""
+        self._router.forget(subscriber)
+
+    def stop(self) -> None:
+        """Say goodbye to everybody, and let no timer go on."""
+        for client in tuple(self._clients.values()):
+            client.end(Reason.SERVER_SHUTTING_DOWN)
+        for timer in self._absent.values():
+            if timer is not None:
+                timer.cancel()
+        for timer, _ in self._wills.values():
+            timer.cancel()

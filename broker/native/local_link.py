@@ -1,0 +1,75 @@
+"""A link inside the process: what paho does over TCP, without either."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any
+
+from broker.link import Link, LinkEvents, Message, Subscription
+from broker.native.core import Core
+from broker.native.routed import Routed
+from broker.native.router import Grant, Route
+from broker.topics import check_filter, check_name
+
+_check_name = lru_cache(maxsize=10_000)(check_name)
+
+
+class LocalLink:
+    """See `broker.link.Link`; always up, with nothing between it and the broker.
+
+    What a turn of the loop brings is handed over at its end, in one burst. It has every right:
+    what others may do through it is for its owner to judge.
+    """
+
+    is_present = True
+    is_up = True
+    reason = ""
+    waiting = 0
+
+    def __init__(self, core: Core, events: LinkEvents) -> None:
+        self._core = core
+        self._events = events
+        self._loop = asyncio.get_running_loop()
+        self._burst: list[Message] = []
+
+    def publish(self, message: Message) -> None:
+        """See `broker.link.Link`; what was published is routed when this returns."""
+        topic = _check_name(message.topic)
+        self._core.publish(Routed(topic, message.payload, message.qos, retain=message.retain), self)
+
+    def deliver(self, message: Routed, route: Route[Any]) -> None:
+        """Take a message from the broker."""
+        self._take(message, retain=message.retain and route.retain_as_published)
+
+    def _take(self, message: Routed, *, retain: bool) -> None:
+        if not self._burst:
+            self._loop.call_soon(self._hand_over)
+        self._burst.append(Message(message.topic, message.payload, message.qos, retain))
+
+    def _hand_over(self) -> None:
+        burst, self._burst = self._burst, []
+        if burst:
+            self._events.receive(burst)
+
+    @asynccontextmanager
+    async def running(self, subscriptions: Sequence[Subscription]) -> AsyncIterator[Link]:
+        """Subscribed, until the block is left."""
+        for each in subscriptions:
+            topic_filter = check_filter(each.topic_filter)
+            self._core.subscribe(self, Grant(topic_filter, each.qos, retain_as_published=True))
+        retained = self._core.retained
+        for topic in dict.fromkeys(
+            topic for each in subscriptions for topic in retained.topics(each.topic_filter)
+        ):
+            message = retained.get(topic, self._loop.time())
+            if message is not None:
+                self._take(message, retain=True)
+        self._loop.call_soon(self._events.link_up)
+        try:
+            yield self
+        finally:
+            self._core.forget(self)
+            self._burst.clear()

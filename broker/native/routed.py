@@ -1,0 +1,129 @@
+"""A message on its way through the broker: encoded once for each version that receives it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from broker.link import QoS
+from broker.native.packet import Publish, Version
+from broker.native.properties import EMPTY, Properties
+from broker.native.publish import PublishTemplate
+
+
+class Routed:
+    """One application message. Not changed once made, but for the encodings that it remembers."""
+
+    __slots__ = (
+        "_raw",
+        "_raw_form",
+        "_templates",
+        "expires_at",
+        "payload",
+        "properties",
+        "qos",
+        "retain",
+        "topic",
+    )
+
+    def __init__(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: QoS,
+        *,
+        retain: bool = False,
+        properties: Properties = EMPTY,
+        expires_at: float | None = None,
+    ) -> None:
+        self.topic = topic
+        self.payload = payload
+        self.qos = qos
+        self.retain = retain
+        self.properties = properties
+        self.expires_at = expires_at
+        """When it is of no use any more, in the loop's time; None: never."""
+        self._raw: bytes | None = None
+        self._raw_form = (False, False)
+        self._templates: dict[bool, PublishTemplate] | None = None
+
+    @classmethod
+    def of(cls, packet: Publish, topic: str, version: Version, now: float) -> Routed:
+        """What a client published; a QoS 0 packet may be forwarded as it came."""
+        if packet.properties is EMPTY:
+            message = cls(topic, packet.payload, packet.qos, retain=packet.retain)
+            message._raw = packet.raw
+            message._raw_form = (version is Version.V5, packet.retain)
+            return message
+        lifetime_s = packet.properties.message_expiry_interval_s
+        return cls(
+            topic,
+            packet.payload,
+            packet.qos,
+            retain=packet.retain,
+            properties=forwarded(packet.properties),
+            expires_at=None if lifetime_s is None else now + lifetime_s,
+        )
+
+    def frame(self, version: Version, *, retain: bool, identifiers: tuple[int, ...]) -> bytes:
+        """The whole QoS 0 packet."""
+        if (
+            self._raw is not None
+            and not identifiers
+            and self._raw_form == (version is Version.V5, retain)
+        ):
+            return self._raw
+        template = self._template(version)
+        return template.packet(retain=retain, subscription_identifiers=identifiers)
+
+    def numbered_frame(
+        self,
+        version: Version,
+        packet_id: int,
+        qos: QoS,
+        *,
+        retain: bool,
+        dup: bool,
+        identifiers: tuple[int, ...],
+        now: float,
+    ) -> bytes:
+        """The whole QoS 1 or 2 packet, with what is left of its expiry [MQTT5-3.3.2-6]."""
+        template = self._template(version)
+        if self.expires_at is not None and version is Version.V5:
+            left_s = max(0, round(self.expires_at - now))
+            properties = msgspec.structs.replace(self.properties, message_expiry_interval_s=left_s)
+            template = PublishTemplate(
+                self.topic, self.payload, version=version, properties=properties
+            )
+        return template.packet(qos, retain, dup, packet_id, subscription_identifiers=identifiers)
+
+    def is_expired(self, now: float) -> bool:
+        return self.expires_at is not None and now >= self.expires_at
+
+    @property
+    def size(self) -> int:
+        """What it costs to keep, about, in bytes."""
+        return len(self.topic) + len(self.payload) + 200
+
+    def _template(self, version: Version) -> PublishTemplate:
+        if self._templates is None:
+            self._templates = {}
+        is_5 = version is Version.V5
+        template = self._templates.get(is_5)
+        if template is None:
+            template = self._templates[is_5] = PublishTemplate(
+                self.topic, self.payload, version=version, properties=self.properties
+            )
+        return template
+
+
+def forwarded(properties: Properties) -> Properties:
+    """The properties of a PUBLISH or a will that go on to receivers [MQTT5-3.3.2-4, -15 to -20]."""
+    found = Properties(
+        payload_format_indicator=properties.payload_format_indicator,
+        message_expiry_interval_s=properties.message_expiry_interval_s,
+        content_type=properties.content_type,
+        response_topic=properties.response_topic,
+        correlation_data=properties.correlation_data,
+        user_properties=properties.user_properties,
+    )
+    return EMPTY if found == EMPTY else found

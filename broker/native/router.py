@@ -1,0 +1,181 @@
+"""Who gets a message: subscriptions by filter, found by topic, remembered until one changes. Pure.
+
+A session with several matching subscriptions gets one copy, at the highest QoS granted and with
+the identifiers of all of them [MQTT5-3.3.4-2], [MQTT5-3.3.4-4].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from broker.link import QoS
+from broker.topics import FilterTrie
+
+MAX_CACHED_TOPICS = 100_000
+"""Topics whose receivers are remembered; beyond it all are forgotten and found again."""
+
+
+class Receiver(Protocol):
+    """Somebody who can subscribe."""
+
+    @property
+    def is_present(self) -> bool:
+        """Whether what is delivered now can leave now; decides who gets a shared message."""
+
+
+R = TypeVar("R", bound=Receiver)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One subscription as it was granted. `share` is the group's name, None where not shared."""
+
+    topic_filter: str
+    qos: QoS
+    no_local: bool = False
+    retain_as_published: bool = False
+    identifier: int | None = None
+    share: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[R]):
+    """How one receiver gets the messages of one topic."""
+
+    receiver: R
+    qos: QoS
+    retain_as_published: bool
+    identifiers: tuple[int, ...]
+    includes_own: bool = True
+    """False where every matching subscription has No Local: then not what it published itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Routes(Generic[R]):
+    """Everybody who gets the messages of one topic: these all, and one of each group."""
+
+    all: tuple[Route[R], ...]
+    groups: tuple[ShareGroup[R], ...]
+
+
+class ShareGroup(Generic[R]):
+    """A shared subscription `$share/<name>/<filter>`: one of its members gets each message."""
+
+    def __init__(self) -> None:
+        self.members: dict[R, Grant] = {}
+        self._turn = 0
+
+    def choose(self) -> Route[R] | None:
+        """The next in turn who is present; where none is, the next in turn."""
+        count = len(self.members)
+        if not count:
+            return None
+        order = list(self.members.items())
+        start, self._turn = self._turn % count, (self._turn + 1) % count
+        ordered = order[start:] + order[:start]
+        receiver, grant = next((each for each in ordered if each[0].is_present), ordered[0])
+        identifiers = () if grant.identifier is None else (grant.identifier,)
+        return Route(receiver, grant.qos, grant.retain_as_published, identifiers)
+
+
+class _Subscribers(Generic[R]):
+    """Everybody who subscribed to one filter."""
+
+    __slots__ = ("groups", "plain")
+
+    def __init__(self) -> None:
+        self.plain: dict[R, Grant] = {}
+        self.groups: dict[str, ShareGroup[R]] = {}
+
+    def members(self, share: str | None) -> dict[R, Grant]:
+        return self.plain if share is None else self.groups.setdefault(share, ShareGroup()).members
+
+
+class Router(Generic[R]):
+    """All subscriptions of all sessions. Whoever adds them bounds how many a session may have."""
+
+    def __init__(self) -> None:
+        self._filters: dict[str, _Subscribers[R]] = {}
+        self._trie: FilterTrie[_Subscribers[R]] = FilterTrie()
+        self._grants: dict[R, dict[tuple[str | None, str], Grant]] = {}
+        self._routes: dict[str, Routes[R]] = {}
+        self.count = 0
+        """Subscriptions in force."""
+
+    def subscribe(self, receiver: R, grant: Grant) -> bool:
+        """Put a subscription in force, in place of one to the same filter; false if it did."""
+        subscribers = self._filters.get(grant.topic_filter)
+        if subscribers is None:
+            subscribers = self._filters[grant.topic_filter] = _Subscribers()
+            self._trie.add(grant.topic_filter, subscribers)
+        subscribers.members(grant.share)[receiver] = grant
+        grants = self._grants.setdefault(receiver, {})
+        key = (grant.share, grant.topic_filter)
+        is_new = key not in grants
+        grants[key] = grant
+        self.count += is_new
+        self._routes = {}
+        return is_new
+
+    def unsubscribe(self, receiver: R, topic_filter: str, share: str | None = None) -> bool:
+        """End a subscription; false if there was none."""
+        grants = self._grants.get(receiver, {})
+        if grants.pop((share, topic_filter), None) is None:
+            return False
+        if not grants:
+            del self._grants[receiver]
+        self.count -= 1
+        subscribers = self._filters[topic_filter]
+        members = subscribers.members(share)
+        del members[receiver]
+        if share is not None and not members:
+            del subscribers.groups[share]
+        if not subscribers.plain and not subscribers.groups:
+            del self._filters[topic_filter]
+            self._trie.discard(topic_filter, subscribers)
+        self._routes = {}
+        return True
+
+    def forget(self, receiver: R) -> None:
+        """End all subscriptions of a receiver."""
+        for grant in self.grants(receiver):
+            self.unsubscribe(receiver, grant.topic_filter, grant.share)
+
+    def grants(self, receiver: R) -> tuple[Grant, ...]:
+        """The subscriptions of a receiver."""
+        return tuple(self._grants.get(receiver, {}).values())
+
+    def count_of(self, receiver: R) -> int:
+        """How many subscriptions a receiver has."""
+        return len(self._grants.get(receiver, ()))
+
+    def routes(self, topic: str) -> Routes[R]:
+        """Who gets the messages of a topic."""
+        found = self._routes.get(topic)
+        if found is None:
+            if len(self._routes) >= MAX_CACHED_TOPICS:
+                self._routes = {}
+            found = self._routes[topic] = self._find(topic)
+        return found
+
+    def _find(self, topic: str) -> Routes[R]:
+        matching: dict[R, list[Grant]] = {}
+        groups: list[ShareGroup[R]] = []
+        for subscribers in self._trie.match(topic):
+            for receiver, grant in subscribers.plain.items():
+                matching.setdefault(receiver, []).append(grant)
+            groups.extend(subscribers.groups.values())
+        plain = (_joined(receiver, grants) for receiver, grants in matching.items())
+        return Routes(tuple(plain), tuple(groups))
+
+
+def _joined(receiver: R, grants: Sequence[Grant]) -> Route[R]:
+    return Route(
+        receiver,
+        max(grant.qos for grant in grants),
+        any(grant.retain_as_published for grant in grants),
+        tuple(grant.identifier for grant in grants if grant.identifier is not None),
+        not all(grant.no_local for grant in grants),
+    )

@@ -17,8 +17,7 @@ from broker.outage import why_not_opened, why_tls_files_fail
 from broker.web_socket import WebSocketFraming
 
 OPEN_TIMEOUT_S = 5.0
-"""For each step of opening: a handshake over a bad radio link takes seconds, and whoever
-ends the program meanwhile waits that long."""
+"""For each step of opening: a handshake over a bad radio link takes seconds."""
 
 READ_BYTES = 65_536
 WRITE_BYTES = 65_536

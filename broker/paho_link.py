@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import threading
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
 from functools import lru_cache
 
 from paho.mqtt.enums import MQTTProtocolVersion
@@ -312,18 +314,31 @@ class VersionChoice:
 async def _in_thread(endpoint: Endpoint) -> LinkSocket:
     """Open a connection: the one place where the link meets a thread.
 
-    Cancelled meanwhile, the thread runs to its end, and what it opened is closed.
+    A daemon thread and no executor's, for whose end the program would wait: the system may look
+    for a name for a minute. Cancelled meanwhile, it runs to its end, and what it opened is closed.
     """
-    opening = asyncio.get_running_loop().run_in_executor(None, open_socket, endpoint)
+    opening: Future[LinkSocket] = Future()
+    opening.set_running_or_notify_cancel()  # from now on it can be left, not cancelled
+
+    def work() -> None:
+        try:
+            opening.set_result(open_socket(endpoint))
+        except LinkError as error:
+            opening.set_exception(error)
+        finally:
+            if not opening.done():  # a fault of ours, which Python shows with its traceback
+                opening.set_exception(RuntimeError("the thread that opens a link ended by a fault"))
+
+    threading.Thread(target=work, name=f"open {endpoint.url}", daemon=True).start()
     try:
-        return await asyncio.shield(opening)
+        return await asyncio.wrap_future(opening)
     except asyncio.CancelledError:
         opening.add_done_callback(_close_opened)
         raise
 
 
-def _close_opened(opening: asyncio.Future[LinkSocket]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
+def _close_opened(opening: Future[LinkSocket]) -> None:
+    if opening.exception() is None:
         opening.result().really_close()
 
 

@@ -21,7 +21,7 @@ from websockets.asyncio.server import serve as serve_web_socket
 from websockets.typing import Subprotocol
 
 from broker import paho_connection
-from broker.errors import LinkAwayError, LinkFullError, TopicError
+from broker.errors import LinkAwayError, LinkError, LinkFullError, TopicError
 from broker.link import (
     QUEUE_MESSAGES,
     Endpoint,
@@ -32,9 +32,11 @@ from broker.link import (
     Subscription,
     connect,
 )
+from broker.link_socket import LinkSocket
 from broker.paho_link import PahoLink
 from tests.broker.relay import relay
 from tests.real_ends import (
+    DEADLINE_S,
     Mosquitto,
     free_port,
     is_listening,
@@ -553,6 +555,33 @@ async def test_leaving_without_a_broker_is_bounded_and_says_what_was_not_sent(
     async with connect(endpoint, Witness(), role="test", subscriptions=[]) as link:
         link.publish(at_least_once("a", b""))
     assert "left with 1 messages that the broker has not acknowledged" in caplog.text
+
+
+def test_whoever_ends_the_program_does_not_wait_for_a_connection_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a name server doesn't answer, for which the system waits as long as it likes."""
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def hang(_endpoint: Endpoint) -> LinkSocket:
+        has_begun.set()
+        may_end.wait()
+        raise LinkError("given up")
+
+    monkeypatch.setattr("broker.paho_link.open_socket", hang)
+
+    async def main() -> None:
+        async with connect(Endpoint("mqtt://slow"), Witness(), role="test", subscriptions=[]):
+            await until(has_begun.is_set, "it is being opened")
+
+    running = threading.Thread(target=lambda: asyncio.run(main()))
+    running.start()
+    try:
+        running.join(DEADLINE_S)
+        assert not running.is_alive()
+    finally:
+        may_end.set()
+        running.join()
 
 
 async def test_nothing_is_left_running(broker: Mosquitto) -> None:

@@ -22,7 +22,8 @@ GOOD_SPELL_S = 10.0
 """A reader that was open this long, or said something, begins with the first wait again."""
 
 STOP_TIMEOUT_S = 5.0
-"""How long a stop waits: a read or an opening that is under way, and the closing after it."""
+"""How long after its request a stop waits for a reader: for a read or an opening that is under
+way, and the closing after it."""
 
 
 def waits_s(chance: random.Random) -> Iterator[float]:
@@ -67,6 +68,7 @@ class SupervisedReader:
         self._clock = clock
         self._chance = chance or random.Random()
         self._stop = threading.Event()
+        self._stop_requested_s = 0.0
         self._thread = threading.Thread(target=self._run, name=f"reader {device}", daemon=True)
         self._online: bool | None = None
         self._opened = 0
@@ -93,17 +95,20 @@ class SupervisedReader:
 
     def request_stop(self) -> None:
         """Say that it is enough, and return at once: for many readers, before each one's stop."""
-        self._stop.set()
+        if not self._stop.is_set():
+            self._stop_requested_s = time.monotonic()
+            self._stop.set()
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
         """Stop, wait for it, and say whether it is done; a hung reader is left behind, logged.
 
-        Blocks for READ_TIMEOUT_S and the closing at most where the reader keeps its promise.
+        Blocks for READ_TIMEOUT_S and the closing at most where the reader keeps its promise, and
+        else until `timeout_s` after the first request: many that hang cost no more than one.
         """
-        self._stop.set()
+        self.request_stop()
         if self._thread.ident is None:  # never started
             return True
-        self._thread.join(timeout_s)
+        self._thread.join(max(0.0, self._stop_requested_s + timeout_s - time.monotonic()))
         if self._thread.is_alive():
             LOG.warning("%s: the reader doesn't stop; it is left behind", self.device)
             return False

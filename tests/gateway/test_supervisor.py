@@ -264,6 +264,29 @@ async def test_a_reader_that_hangs_is_left_behind(caplog: pytest.LogCaptureFixtu
         hanging.set()
 
 
+async def test_of_many_readers_that_hang_none_adds_to_the_wait_for_the_others() -> None:
+    """As where no name server answers and each reader looks for its own server."""
+    hanging = threading.Event()
+
+    def hang() -> Sequence[Measurement]:
+        hanging.wait()
+        return ()
+
+    with house() as home:
+        readers = [home.start(f"meter{number}", Scripted(hang)) for number in range(60)]
+        await until(lambda: len(home.items) == 60, "all are online")
+        for supervised in readers:
+            supervised.request_stop()
+        stopping = asyncio.create_task(
+            asyncio.to_thread(lambda: [supervised.stop(0.5) for supervised in readers])
+        )
+        try:
+            await until(stopping.done, "all are left behind")
+        finally:
+            hanging.set()
+        assert not any(await stopping)
+
+
 async def test_a_reader_that_was_never_started_stops_at_once() -> None:
     with house() as home:
         assert SupervisedReader("boiler", Scripted(), home.handoff).stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,16 @@ _seq = attrgetter("seq")
 
 _SHARED_FRAMES = 16
 """Places at which cursors may stand and still share: the busiest, not a cache of the past."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The topics whose last values are newer than `after`, ascending by seq, as it was at `seq`."""
+
+    after: int
+    tombstones: bool
+    topics: tuple[str, ...]
+    seq: int
 
 
 class Channel:
@@ -34,7 +45,7 @@ class Channel:
         self.limit = limit
         self.cursors: set[Cursor] = set()
         self.shared: dict[object, tuple[str | bytes, int]] = {}
-        self.snapshots: dict[object, tuple[tuple[str, ...], int]] = {}
+        self.snapshot: Snapshot | None = None
 
     @property
     def end(self) -> int:
@@ -50,6 +61,7 @@ class Channel:
         self.entries.append(entry)
         if self.shared:
             self.shared.clear()
+        self.snapshot = None
         if len(self.entries) > self.limit:
             self.trim()
 

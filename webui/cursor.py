@@ -101,9 +101,8 @@ class Cursor:
         self._gap = Gap(self.frame_id, missed, topics, reset=False, reason=reason)
 
     def _take_snapshot(self, *, after: int, tombstones: bool) -> None:
-        self._snapshot, self._snapshot_seq = self._hub.snapshot(
-            self.channel, after, tombstones=tombstones
-        )
+        snapshot = self._hub.snapshot(self.channel, after, tombstones=tombstones)
+        self._snapshot, self._snapshot_seq = snapshot.topics, snapshot.seq
         self._snapshot_at = 0
         self._fell_back = tombstones
         self._overtaken = []

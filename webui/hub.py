@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from broker.link import Message
 from broker.topics import FilterTrie, matcher
-from webui.channel import Channel
+from webui.channel import Channel, Snapshot
 from webui.cursor import Cursor
 from webui.errors import RefusedError
 from webui.last_value import LastValues
@@ -231,23 +231,19 @@ class Hub:
             self._routes.clear()
             self._share_references()
 
-    def snapshot(
-        self, channel: Channel, after: int, *, tombstones: bool
-    ) -> tuple[tuple[str, ...], int]:
-        """The topics whose last values are newer than a seq, ascending by seq, and the newest seq.
+    def snapshot(self, channel: Channel, after: int, *, tombstones: bool) -> Snapshot:
+        """The channel's last values that are newer than a seq.
 
-        Newcomers at the same moment share the result.
+        Newcomers share the result while nothing new comes to the channel.
         """
-        key = ("snapshot", after, tombstones, self.seq)
-        found = channel.snapshots.get(key)
-        if found is None:
+        found = channel.snapshot
+        if found is None or (found.after, found.tombstones) != (after, tombstones):
             topics = tuple(
                 entry.topic
                 for entry in self.last.after(after, tombstones=tombstones)
                 if channel.matches(entry.topic)
             )
-            channel.snapshots.clear()
-            found = channel.snapshots[key] = (topics, self.seq)
+            found = channel.snapshot = Snapshot(after, tombstones, topics, self.seq)
         return found
 
     def _parse_since(self, since: str | None, frame_id: int) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -35,4 +36,8 @@ def page_route(folder: Path = BUILT) -> Mount | Route:
     """The route that serves the page at `/`, or one that says that it isn't built."""
     if (folder / "index.html").is_file():
         return Mount("/", PageFiles(directory=folder, html=True))
-    return Route("/", lambda _request: PlainTextResponse(_NOT_BUILT, 503))
+    return Route("/", _say_that_it_is_not_built)
+
+
+async def _say_that_it_is_not_built(_request: Request) -> Response:
+    return PlainTextResponse(_NOT_BUILT, 503)

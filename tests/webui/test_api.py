@@ -10,11 +10,14 @@ from typing import Any
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 from broker.errors import LinkAwayError, LinkFullError
 from broker.link import Message, QoS
 from tests.real_ends import DEADLINE_S
 from tests.webui.serving import Web, serving
+from webui.app import web_application
+from webui.auth import IDENTITY, NOBODY
 from webui.page import page_route
 from webui.wire import MAX_REQUEST_BYTES
 
@@ -179,6 +182,32 @@ async def test_a_link_in_trouble_is_told(
     response = await http.post("/api/publish", json={"topic": "a"})
     assert error(response) == expected
     assert response.json()["error"]["message"] == str(trouble)
+
+
+# --- who may not
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/api/topics", None),
+        ("GET", "/api/devices", None),
+        ("GET", "/api/events?filter=a", None),
+        ("POST", "/api/publish", {"topic": "a"}),
+    ],
+)
+async def test_who_may_nothing_is_refused(
+    idle: Web, method: str, path: str, body: dict[str, str] | None
+) -> None:
+    app = web_application(idle.state)
+
+    async def for_nobody(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, IDENTITY: NOBODY}, receive, send)
+
+    transport = httpx.ASGITransport(for_nobody)
+    async with httpx.AsyncClient(transport=transport, base_url="http://web") as http:
+        assert error(await http.request(method, path, json=body)) == (403, "forbidden")
+    assert idle.link.published == []
 
 
 # --- the rest

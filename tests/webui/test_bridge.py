@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -163,7 +164,7 @@ async def relaying(broker: Mosquitto) -> AsyncIterator[str]:
     (listening,) = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     async with serving_web(
-        Endpoint(broker.url),
+        partial(link.connect, Endpoint(broker.url)),
         [listening],
         users=NoUsers(),
         door=Door(anybody=True),

@@ -508,6 +508,17 @@ def test_a_cursor_behind_the_others_shares_from_where_it_meets_them() -> None:
     assert late.frames[-1] is quick.frames[-1]
 
 
+def test_newcomers_share_one_look_at_the_last_values_while_their_topics_are_quiet() -> None:
+    hub = hub_with()
+    hub.publish([of("a", "1"), of("b", "1")], 1)
+    channel = Client(hub, ("a",)).welcome.cursor.channel
+    first = hub.snapshot(channel, 0, tombstones=False)
+    hub.publish([of("b", "2")], 1)
+    assert hub.snapshot(channel, 0, tombstones=False) is first
+    hub.publish([of("a", "2")], 1)
+    assert hub.snapshot(channel, 0, tombstones=False) is not first
+
+
 def test_a_channel_gets_its_room_back_when_the_others_have_gone() -> None:
     hub = hub_with(log_messages=100, channel_references=100)
     first = Client(hub, ("#",))

@@ -4,6 +4,7 @@ GatewayError
 ├── ConfigError        fieldgate.yaml, an environment variable or a file that they name
 │   └── UnreadableError    (problem.py) its text gives no tree at all
 ├── LockedError        (instance_lock.py) another process works with our data folder
+├── FolderError        (instance_lock.py) the data folder can't be made or written to
 ├── RivalError         (hardware.py) another gateway publishes under our base topic
 ├── ReaderError        the hardware side went away or never was there (also an OSError)
 └── DecodeError        one frame makes no sense; the next may

@@ -2,11 +2,12 @@
 
 import multiprocessing
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from gateway.instance_lock import LockedError, locked
+from gateway.instance_lock import FolderError, LockedError, locked
 
 
 def test_a_second_holder_is_told_who_the_first_is(tmp_path: Path) -> None:
@@ -43,7 +44,10 @@ def test_a_process_that_was_killed_leaves_no_lock_behind(tmp_path: Path) -> None
         pass
 
 
-def test_a_folder_that_can_not_be_made_is_an_error_of_the_system(tmp_path: Path) -> None:
+@pytest.mark.parametrize("below", ["", "data"])
+def test_a_folder_of_no_use_is_named_with_its_key(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"), locked(tmp_path / "file" / "data", "web"):
+    folder = tmp_path / "file" / below
+    sentence = f"the data folder {re.escape(str(folder))} can't be used: .+: .+ another `data`"
+    with pytest.raises(FolderError, match=sentence), locked(folder, "web"):
         pass

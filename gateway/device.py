@@ -46,6 +46,11 @@ class Device:
         """The points seen so far."""
         return tuple(self._values)
 
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many values had no point, by reason."""
+        return dict(self._names.dropped)
+
     def take(self, measurement: Measurement) -> Iterator[Message]:
         """Remember a measurement; what comes back are its points, each on its own topic."""
         self._time_ms = measurement.time_ms

@@ -230,7 +230,8 @@ class Publisher:
     def _device_health(self, name: str) -> dict[str, object]:
         device = self._devices[name]
         state = "online" if device.is_online else "offline"
-        return {"state": state, "reason": device.reason, **self._counts(name)}
+        counts = {**self._counts(name), "dropped": device.dropped}
+        return {"state": state, "reason": device.reason, **counts}
 
     def _birth(self) -> Message:
         return retained_json(f"{self._base}/bridge/state", {"state": "online"})

@@ -9,7 +9,7 @@ from broker.link import Message
 from gateway.device import Device
 from gateway.handoff import DeviceMeasurement
 from gateway.measurement import Measurement
-from gateway.point import PointNames
+from gateway.point import MAX_UNLISTED_POINTS, PointNames
 from gateway.publisher import HEALTH_EVERY_S, MAX_VALUES_PER_S, Publisher, subscriptions, will
 from gateway.rivalry import Rivalry
 
@@ -87,7 +87,12 @@ def test_birth_comes_first_and_then_everything_that_is_known(
     assert taken[f"{BASE}/meter/availability"] == b'{"state":"offline"}'
     assert taken[f"{BASE}/boiler/t"] == b"1"
     health = json.loads(taken[f"{BASE}/bridge/health"])
-    assert health["devices"]["boiler"] == {"state": "online", "reason": "", "opened": 1}
+    assert health["devices"]["boiler"] == {
+        "state": "online",
+        "reason": "",
+        "opened": 1,
+        "dropped": {},
+    }
 
 
 def test_a_burst_publishes_every_point_and_one_state(publisher: Publisher, wire: Wire) -> None:
@@ -171,10 +176,20 @@ def test_health_says_why_and_is_repeated(publisher: Publisher, wire: Wire) -> No
         "state": "offline",
         "reason": "the port is gone",
         "opened": 1,
+        "dropped": {},
     }
     for _ in range(HEALTH_EVERY_S):
         publisher.tick()
     assert f"{BASE}/bridge/health" in wire.take()
+
+
+def test_health_counts_the_values_that_have_no_point(publisher: Publisher, wire: Wire) -> None:
+    come_up(publisher, wire)
+    publisher.measured([said("boiler", **{f"t{n}": n for n in range(MAX_UNLISTED_POINTS + 3)})])
+    publisher.went_offline("boiler", "the port is gone")
+    health = json.loads(wire.take()[f"{BASE}/bridge/health"])["devices"]
+    assert health["boiler"]["dropped"] == {"too_many_points": 3}
+    assert health["meter"]["dropped"] == {}
 
 
 def test_an_orderly_end_says_that_everything_is_offline(publisher: Publisher, wire: Wire) -> None:

@@ -329,6 +329,15 @@ def test_a_few_filters_reach_as_far_back_as_the_log() -> None:
     assert client.delivered == list(range(1, 102))
 
 
+def test_a_resume_from_beyond_a_channels_share_is_not_called_complete() -> None:
+    hub = hub_with(log_messages=100, channel_references=50)
+    hub.publish(numbers("a", 100), 1)
+    client = Client(hub, ("#",), since="e1-10")
+    client.pull_all()
+    assert client.welcome.recovered is False
+    assert [gap.reason for gap in client.gaps] == ["resume"]
+
+
 def test_what_a_resume_brought_back_is_not_pushed_out_by_the_next_message() -> None:
     hub = hub_with(log_messages=100, channel_references=50)
     hub.publish(numbers("a", 100), 1)
@@ -403,6 +412,42 @@ def test_a_tombstone_that_is_dropped_before_a_slow_cursor_was_told_makes_a_reset
     client.pull_all()
     assert [gap.reset for gap in client.gaps] == [False, True]
     assert client.values == {"c": "1", "d": "1"}
+
+
+def test_what_is_overtaken_while_a_slow_cursor_catches_up_is_counted_too() -> None:
+    hub = hub_with(channel_references=3, frame_bytes=1)
+    client = Client(hub, ("#",))
+    hub.publish([of("a"), of("a"), of("b"), of("c"), of("d")], 1)
+    client.pull()
+    client.pull()
+    hub.publish([of("c", "2")], 1)
+    client.pull_all()
+    assert client.gaps == [
+        Gap(0, 1, ["a", "b", "c", "d"], reset=False, reason="slow"),
+        Gap(0, 1, ["c"], reset=False, reason="slow"),
+    ]
+    assert client.delivered == [2, 3, 5, 6]
+
+
+def test_a_slow_cursor_from_before_the_oldest_tombstone_makes_a_reset() -> None:
+    hub = hub_with(channel_references=2, tombstones=1)
+    client = Client(hub, ("#",))
+    hub.publish([of("a"), of("b")], 1)
+    client.pull_all()
+    hub.publish([of("a", ""), of("b", ""), of("c")], 1)
+    client.pull_all()
+    assert client.gaps == [Gap(0, None, [], reset=True, reason="slow")]
+    assert client.values == {"c": "x"}
+
+
+def test_a_newcomer_need_not_know_of_topics_that_were_gone_before_it_came() -> None:
+    hub = hub_with(channel_references=2, tombstones=0)
+    hub.publish([of("a"), of("b"), of("b", "")], 1)
+    client = Client(hub, ("#",))
+    client.pull_all()
+    hub.publish(numbers("c", 5), 1)
+    client.pull_all()
+    assert [gap.reset for gap in client.gaps] == [False]
 
 
 def test_latest_mode_skips_without_a_gap() -> None:

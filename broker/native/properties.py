@@ -35,7 +35,7 @@ class Holder(enum.Flag):
     AUTH = enum.auto()
 
 
-class Properties(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+class Properties(msgspec.Struct, frozen=True, gc=False, kw_only=True, repr_omit_defaults=True):
     """All properties there are, in the order of table 2-4; None or () means absent."""
 
     payload_format_indicator: bool | None = None
@@ -95,6 +95,13 @@ def _above_zero(read: Callable[[FieldReader, str], int]) -> Callable[[FieldReade
     return read_above_zero
 
 
+def _read_topic_alias(reader: FieldReader, what: str) -> int:
+    value = reader.two_bytes(what)
+    if not value:  # [MQTT-3.3.2-8]
+        raise PacketError(Reason.TOPIC_ALIAS_INVALID, f"{reader.packet}: the topic alias is 0")
+    return value
+
+
 def _read_qos(reader: FieldReader, what: str) -> QoS:
     return QoS(reader.flag(what))  # a maximum of 2 is said by leaving it out (3.2.2.3.4)
 
@@ -147,7 +154,7 @@ _TABLE: tuple[tuple[int, Holder, tuple[Callable[..., Any], Callable[..., bytes]]
     (0x1F, _H.CONNACK | _ACKS | _H.DISCONNECT | _H.AUTH, _TEXT),
     (0x21, _OPENING, (_above_zero(FieldReader.two_bytes), _integer(2))),
     (0x22, _OPENING, _TWO_BYTES),
-    (0x23, _H.PUBLISH, (_above_zero(FieldReader.two_bytes), _integer(2))),  # [MQTT-3.3.2-8]
+    (0x23, _H.PUBLISH, (_read_topic_alias, _integer(2))),
     (0x24, _H.CONNACK, (_read_qos, _integer(1))),
     (0x25, _H.CONNACK, _FLAG),
     (0x26, _ALL, (_read_pair, _write_pair)),

@@ -180,7 +180,7 @@ class PublishTemplate:
             if topic_alias is not None:
                 own += b"\x23" + topic_alias.to_bytes(2, "big")
             size = len(own) + len(self._properties)
-            topic = self._topic if with_topic else b"\0\0"
+            topic = self._topic if with_topic or topic_alias is None else b"\0\0"
             tail = variable_integer(size) + own + self._properties + self._payload
             return _joined(topic, qos, retain, dup, packet_id, tail)
         if not qos:

@@ -131,11 +131,11 @@ class PacketStream:
     def _check_first(self, first: int) -> None:
         """Raise PacketError where the first byte says already that this packet is wrong."""
         kind, flags = first >> 4, first & 0x0F
-        if self._from_client:
-            if self.version is None and kind != PacketType.CONNECT:  # [MQTT-3.1.0-1]
+        if self.version is None:
+            if kind != PacketType.CONNECT:  # [MQTT-3.1.0-1]
                 raise _protocol_error("the first packet is no CONNECT")
-            if self.version is not None and kind == PacketType.CONNECT:  # [MQTT-3.1.0-2]
-                raise _protocol_error("a second CONNECT came")
+        elif kind == PacketType.CONNECT:  # [MQTT-3.1.0-2]
+            raise _protocol_error("a second CONNECT came")
         if kind == PacketType.PUBLISH:
             return
         known = self._decoders.get(kind) or (self._from_client and kind == PacketType.CONNECT)

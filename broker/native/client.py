@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from broker.access import Action, User
@@ -48,6 +49,9 @@ MAX_VERDICTS = 1000
 """Topics for which a client's right to publish is remembered; beyond it they are judged anew."""
 
 MAX_SUBSCRIPTIONS = 20_000
+MAX_UNSETTLED = 1000
+"""Answers that wait for the disk, for one client; beyond it nothing more is read from it."""
+
 WINDOW_3 = 20
 WINDOW_5 = 100
 """Unacknowledged messages to a client: what devices before MQTT 5 put up with, and at most."""
@@ -63,6 +67,8 @@ class Client:
         self._verdicts: dict[str, bool] = {}
         self._joining: asyncio.Task[None] | None = None
         self._version = Version.V311
+        self._unsettled = 0
+        self._is_held = False
         self._handlers: dict[type[Packet], Callable[[Any], None]] = {
             Publish: self._publish,
             Puback: self._acknowledged,
@@ -207,22 +213,42 @@ class Client:
         qos = packet.qos
         if qos is QoS.EXACTLY_ONCE:
             if packet.packet_id in session.received_ids:  # [MQTT-4.3.3-2]: we have it
-                self._connection.send_packet(Pubrec(packet.packet_id))
+                self._settle(Pubrec(packet.packet_id), since=-1)  # perhaps not durable yet
                 return
             if len(session.received_ids) >= RECEIVE_MAXIMUM:  # [MQTT5-3.3.4-9]
                 raise PacketError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "too many open QoS 2 messages")
+        since = self._core.store.noted
         reason = Reason.NOT_AUTHORIZED
         if self._may_publish(topic):
             message = Routed.of(packet, topic, self._version, self._connection.now())
             reason = self._core.publish(message, session)
         if qos is QoS.AT_LEAST_ONCE:
-            self._connection.send_packet(Puback(packet.packet_id, self._answer(reason)))
+            self._settle(Puback(packet.packet_id, self._answer(reason)), since)
         elif qos is QoS.EXACTLY_ONCE:
-            if not reason.is_failure:
-                session.received_ids.add(packet.packet_id)
-            self._connection.send_packet(Pubrec(packet.packet_id, self._answer(reason)))
-            if reason.is_failure and self._version is not Version.V5:
-                session.received_ids.add(packet.packet_id)  # it will send PUBREL all the same
+            if not reason.is_failure or self._version is not Version.V5:
+                session.received_ids.add(packet.packet_id)  # before 5, PUBREL comes all the same
+                session.record.received(packet.packet_id)
+            self._settle(Pubrec(packet.packet_id, self._answer(reason)), since)
+
+    def _settle(self, packet: Packet, since: int) -> None:
+        """Answer when what was noted since then is durable, and after the answers before it."""
+        store = self._core.store
+        if store.noted == since and not self._unsettled:
+            self._connection.send_packet(packet)
+            return
+        self._unsettled += 1
+        if self._unsettled == MAX_UNSETTLED and not self._is_held:
+            self._is_held = True
+            self._connection.hold()
+        store.after(partial(self._settled, packet))
+
+    def _settled(self, packet: Packet) -> None:
+        self._unsettled -= 1
+        if self._connection.is_open:
+            self._connection.send_packet(packet)
+        if self._is_held and self._unsettled <= MAX_UNSETTLED // 2:
+            self._is_held = False
+            self._connection.release()
 
     def _answer(self, reason: Reason) -> Reason:
         return reason if self._version is Version.V5 else Reason.SUCCESS
@@ -254,14 +280,22 @@ class Client:
         if failed:
             return
         reason = Reason.SUCCESS if is_known else Reason.PACKET_IDENTIFIER_NOT_FOUND
-        self._connection.send_packet(Pubrel(packet.packet_id, self._answer(reason)))
+        pubrel = Pubrel(packet.packet_id, self._answer(reason))
+        # Released before we know that it has it, it would come twice after a power cut.
+        self._session.record.after(partial(self._send_if_open, pubrel))
+
+    def _send_if_open(self, packet: Packet) -> None:
+        if self._connection.is_open:
+            self._connection.send_packet(packet)
 
     def _pubrel(self, packet: Pubrel) -> None:
         assert self._session is not None
         is_known = packet.packet_id in self._session.received_ids
+        since = self._core.store.noted
         self._session.received_ids.discard(packet.packet_id)
+        self._session.record.released(packet.packet_id)
         reason = Reason.SUCCESS if is_known else Reason.PACKET_IDENTIFIER_NOT_FOUND
-        self._connection.send_packet(Pubcomp(packet.packet_id, self._answer(reason)))
+        self._settle(Pubcomp(packet.packet_id, self._answer(reason)), since)
 
     def _may_publish(self, topic: str) -> bool:
         verdict = self._verdicts.get(topic)
@@ -280,6 +314,7 @@ class Client:
         assert session is not None
         identifiers = packet.properties.subscription_identifiers
         identifier = identifiers[0] if identifiers else None
+        since = self._core.store.noted
         reasons: list[Reason] = []
         replayed: list[Grant] = []
         for request in packet.requests:
@@ -291,7 +326,7 @@ class Client:
                 and (request.retain_handling == 0 or (request.retain_handling == 1 and is_new))
             ):
                 replayed.append(grant)
-        self._connection.send_packet(Suback(packet.packet_id, tuple(reasons)))
+        self._settle(Suback(packet.packet_id, tuple(reasons)), since)
         if replayed:
             self._connection.work_off(self._replay(replayed, session))
 
@@ -314,6 +349,7 @@ class Client:
             identifier=identifier,
             share=share,
         )
+        session.record.granted(grant)
         return Reason(request.qos), grant, self._core.subscribe(session, grant)
 
     def _replay(self, grants: list[Grant], session: MqttSession) -> Iterator[None]:
@@ -328,14 +364,16 @@ class Client:
 
     def _unsubscribe(self, packet: Unsubscribe) -> None:
         assert self._session is not None
+        since = self._core.store.noted
         reasons = tuple(self._end_grant(topic_filter) for topic_filter in packet.filters)
         answer = reasons if self._version is Version.V5 else ()
-        self._connection.send_packet(Unsuback(packet.packet_id, answer))
+        self._settle(Unsuback(packet.packet_id, answer), since)
 
     def _end_grant(self, requested: str) -> Reason:
         assert self._session is not None
         share, topic_filter = split_share(requested)
         if self._core.unsubscribe(self._session, topic_filter, share):
+            self._session.record.revoked(topic_filter, share)
             return Reason.SUCCESS
         return Reason.NO_SUBSCRIPTION_EXISTED
 

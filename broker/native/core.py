@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from broker.access import ANONYMOUS, Action, Policy, User, Users
@@ -13,6 +15,7 @@ from broker.native.client import Client
 from broker.native.mqtt_session import MqttSession
 from broker.native.packet import Will
 from broker.native.reason import Reason
+from broker.native.record import OFF_STORE, Store
 from broker.native.retained import RetainedMessages
 from broker.native.routed import Routed, forwarded
 from broker.native.router import Grant, Route, Router
@@ -32,14 +35,26 @@ class Subscriber(Protocol):
     def deliver(self, message: Routed, route: Route[Any]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A session that outlived the process, and how long it is still kept; None: for ever."""
+
+    session: MqttSession
+    grants: tuple[Grant, ...]
+    left_s: float | None
+
+
 class Core:
     """Everything that outlives a connection. Lives on one event loop."""
 
-    def __init__(self, users: Users, *, anonymous: bool, max_packet_bytes: int) -> None:
+    def __init__(
+        self, users: Users, *, anonymous: bool, max_packet_bytes: int, store: Store = OFF_STORE
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._users = users
         self._anonymous = anonymous
         self.max_packet_bytes = max_packet_bytes
+        self.store = store
         self.retained = RetainedMessages()
         self._router: Router[Subscriber] = Router()
         self._clients: dict[str, Client] = {}
@@ -89,6 +104,20 @@ class Core:
             for grant in self._router.grants(session):
                 if not self.policy.grants(user, grant.topic_filter, client_id=client_id):
                     self._router.unsubscribe(session, grant.topic_filter, grant.share)
+                    session.record.revoked(grant.topic_filter, grant.share)
+
+    def restore(self, restored: Iterable[Restored], retained: Iterable[Routed]) -> None:
+        """Take back the sessions and retained messages of an earlier life, then judge them."""
+        for message in retained:
+            self.retained.put(message)
+        self.retained.store = self.store
+        for each in restored:
+            session = each.session
+            self._sessions[session.client_id] = session
+            for grant in each.grants:
+                self._router.subscribe(session, grant)
+            self._await_return(session.client_id, each.left_s)
+        self.judge_again()
 
     def new_client_id(self) -> str:
         """An id for a client that names none [MQTT-3.1.3-6]."""
@@ -117,6 +146,7 @@ class Core:
         if (delayed := self._wills.pop(client_id, None)) is not None:
             delayed[0].cancel()  # it is back in time [MQTT5-3.1.3-9]
         session.expiry_s = expiry_s
+        session.record = self.store.joined(session)
         self._clients[client_id] = client
         return session, is_present
 
@@ -131,10 +161,13 @@ class Core:
         if session.expiry_s == 0:
             self._forget(client_id)
             return
+        self.store.left(session)
+        self._await_return(client_id, session.expiry_s)
+
+    def _await_return(self, client_id: str, left_s: float | None) -> None:
+        """Keep the session of an absent client so long; None: for ever."""
         self._absent[client_id] = (
-            None
-            if session.expiry_s is None
-            else self._loop.call_later(session.expiry_s, self._forget, client_id)
+            None if left_s is None else self._loop.call_later(left_s, self._forget, client_id)
         )
         if len(self._absent) > MAX_ABSENT_SESSIONS:
             self._forget(next(iter(self._absent)))
@@ -150,6 +183,7 @@ class Core:
         session = self._sessions.pop(client_id, None)
         if session is not None:
             self._router.forget(session)
+            self.store.forget(session)
 
     def _plan_will(self, client_id: str, will: Will, expiry_s: float | None) -> None:
         now = self._loop.time()

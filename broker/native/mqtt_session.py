@@ -7,12 +7,15 @@ order, up to a bound in messages and bytes; beyond that the oldest that waits is
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from broker.access import ANONYMOUS, User
 from broker.link import QoS
 from broker.native.packet import Pubrel, Version
+from broker.native.record import OFF, Record
 from broker.native.routed import Routed
 from broker.native.router import Route
 
@@ -43,7 +46,7 @@ class Wire(Protocol):
 
 
 @dataclass(slots=True)
-class _Delivery:
+class Delivery:
     """One message for one client."""
 
     message: Routed
@@ -52,6 +55,10 @@ class _Delivery:
     identifiers: tuple[int, ...]
     is_received: bool = False
     """QoS 2: the client has it, only the release is open."""
+    packet_id: int = 0
+    """0 while it waits for its turn."""
+    number: int = 0
+    """Its place in the store, in the order of arrival; 0: it isn't there."""
 
 
 class MqttSession:
@@ -65,12 +72,14 @@ class MqttSession:
         self.wire: Wire | None = None
         self.expiry_s: float | None = 0.0
         """How long it outlives its connection; None: for ever."""
+        self.record: Record = OFF
+        """Where is noted what must outlive the process."""
         self.dropped = 0
         self.received_ids: set[int] = set()
         """QoS 2 messages from the client that are not released yet [MQTT-4.3.3-2]."""
         self._max_queued = max_queued
-        self._in_flight: dict[int, _Delivery] = {}
-        self._queue: deque[_Delivery] = deque()
+        self._in_flight: dict[int, Delivery] = {}
+        self._queue: deque[Delivery] = deque()
         self._queued_bytes = 0
         self._last_id = 0
 
@@ -98,7 +107,7 @@ class MqttSession:
             ):
                 self.dropped += 1
         else:
-            self._enqueue(_Delivery(message, qos, retain, route.identifiers))
+            self._enqueue(Delivery(message, qos, retain, route.identifiers))
 
     def deliver_retained(self, message: Routed, qos: QoS, identifiers: tuple[int, ...]) -> None:
         """Pass a retained message on to a new subscription, with the flag set [MQTT-3.3.1-8]."""
@@ -108,14 +117,16 @@ class MqttSession:
         if qos is QoS.AT_MOST_ONCE:
             wire.send(message.frame(wire.version, retain=True, identifiers=identifiers))
         else:
-            self._enqueue(_Delivery(message, qos, retain=True, identifiers=identifiers))
+            self._enqueue(Delivery(message, qos, retain=True, identifiers=identifiers))
 
     # --- what the client answers
 
     def acknowledged(self, packet_id: int) -> bool:
         """PUBACK or PUBCOMP: it is done. False if nothing of this number is in flight."""
-        if self._in_flight.pop(packet_id, None) is None:
+        delivery = self._in_flight.pop(packet_id, None)
+        if delivery is None:
             return False
+        self.record.drop(delivery)
         self.pump()
         return True
 
@@ -127,7 +138,23 @@ class MqttSession:
         if failed:  # [MQTT5-4.3.3-4]: no PUBREL
             return self.acknowledged(packet_id)
         delivery.is_received = True
+        self.record.put(delivery)
         return True
+
+    @property
+    def owed(self) -> Iterable[Delivery]:
+        """All that the client has not acknowledged, oldest first."""
+        return (*self._in_flight.values(), *self._queue)
+
+    def restore(self, deliveries: Iterable[Delivery]) -> None:
+        """Take back, oldest first, what the client had not acknowledged in an earlier life."""
+        for delivery in deliveries:
+            if delivery.packet_id:
+                self._in_flight[delivery.packet_id] = delivery
+                self._last_id = delivery.packet_id
+            else:
+                self._queue.append(delivery)
+                self._queued_bytes += delivery.message.size
 
     def resume(self) -> None:
         """Send again, in order, what the client has not acknowledged [MQTT-4.4.0-1]."""
@@ -151,12 +178,11 @@ class MqttSession:
             delivery = self._queue.popleft()
             self._queued_bytes -= delivery.message.size
             if delivery.message.is_expired(wire.now()):  # [MQTT5-3.3.2-5]
+                self.record.drop(delivery)
                 continue
-            packet_id = self._free_id()
-            self._in_flight[packet_id] = delivery
-            self._send(packet_id, delivery, dup=False)
+            self._send_first(delivery, wire)
 
-    def _enqueue(self, delivery: _Delivery) -> None:
+    def _enqueue(self, delivery: Delivery) -> None:
         wire = self.wire
         if (
             not self._queue
@@ -164,17 +190,32 @@ class MqttSession:
             and wire.has_room
             and len(self._in_flight) < wire.window
         ):
-            packet_id = self._free_id()
-            self._in_flight[packet_id] = delivery
-            self._send(packet_id, delivery, dup=False)
+            self._send_first(delivery, wire)
             return
         self._queue.append(delivery)
+        self.record.put(delivery)
         self._queued_bytes += delivery.message.size
         while len(self._queue) > self._max_queued or self._queued_bytes > MAX_QUEUED_BYTES:
-            self._queued_bytes -= self._queue.popleft().message.size
+            oldest = self._queue.popleft()
+            self._queued_bytes -= oldest.message.size
+            self.record.drop(oldest)
             self.dropped += 1
 
-    def _send(self, packet_id: int, delivery: _Delivery, *, dup: bool) -> None:
+    def _send_first(self, delivery: Delivery, wire: Wire) -> None:
+        packet_id = delivery.packet_id = self._free_id()
+        self._in_flight[packet_id] = delivery
+        self.record.put(delivery)
+        if delivery.qos is QoS.EXACTLY_ONCE:
+            # Sent before its number is durable, it would come twice after a power cut.
+            self.record.after(partial(self._send_recorded, packet_id, delivery, wire))
+        else:
+            self._send(packet_id, delivery, dup=False)
+
+    def _send_recorded(self, packet_id: int, delivery: Delivery, wire: Wire) -> None:
+        if self.wire is wire and self._in_flight.get(packet_id) is delivery:
+            self._send(packet_id, delivery, dup=False)
+
+    def _send(self, packet_id: int, delivery: Delivery, *, dup: bool) -> None:
         wire = self.wire
         assert wire is not None
         frame = delivery.message.numbered_frame(
@@ -188,6 +229,7 @@ class MqttSession:
         )
         if not wire.send(frame):  # too large for this client: as if it had it [MQTT5-3.1.2-25]
             del self._in_flight[packet_id]
+            self.record.drop(delivery)
             self.dropped += 1
 
     def _free_id(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from broker.native.record import OFF_STORE, Store
 from broker.native.routed import Routed
 from broker.topics import matcher
 
@@ -14,6 +15,7 @@ class RetainedMessages:
     """Topic → the message that a new subscriber gets first [MQTT-3.3.1-5]."""
 
     def __init__(self, *, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
+        self.store: Store = OFF_STORE
         self._messages: dict[str, Routed] = {}
         self._bytes = 0
         self._max_messages = max_messages
@@ -29,6 +31,7 @@ class RetainedMessages:
         message = self._messages.get(topic)
         if message is not None and message.is_expired(now):
             self._remove(topic)
+            self.store.expired(topic)
             return None
         return message
 
@@ -39,6 +42,7 @@ class RetainedMessages:
         if not message.payload:  # [MQTT-3.3.1-6]
             if old is not None:
                 self._remove(topic)
+                self.store.retained(message)
             return True
         grown = self._bytes + message.size - (old.size if old is not None else 0)
         if grown > self._max_bytes or (old is None and len(self) >= self._max_messages):
@@ -46,6 +50,7 @@ class RetainedMessages:
             return False
         self._messages[topic] = message
         self._bytes = grown
+        self.store.retained(message)
         return True
 
     def topics(self, topic_filter: str) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
 
 from broker.link import QoS
@@ -10,8 +12,16 @@ from broker.native.properties import EMPTY, Properties
 from broker.native.publish import PublishTemplate
 
 
+@dataclass(slots=True)
+class Stored:
+    """A message's number in the store, and how many sessions are owed it."""
+
+    number: int
+    holders: int = 0
+
+
 class Routed:
-    """One application message. Not changed once made, but for the encodings that it remembers."""
+    """One application message. Not changed once made, but for what it remembers of itself."""
 
     __slots__ = (
         "_raw",
@@ -22,6 +32,7 @@ class Routed:
         "properties",
         "qos",
         "retain",
+        "stored",
         "topic",
     )
 
@@ -42,6 +53,8 @@ class Routed:
         self.properties = properties
         self.expires_at = expires_at
         """When it is of no use any more, in the loop's time; None: never."""
+        self.stored: Stored | None = None
+        """Where it is in the store, while it is owed to somebody there."""
         self._raw: bytes | None = None
         self._raw_form = (False, False)
         self._templates: dict[bool, PublishTemplate] | None = None

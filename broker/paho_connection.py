@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic  # uvloop's own time goes by the millisecond
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -265,12 +266,12 @@ class PahoConnection:
 
     def _read_slice(self) -> None:
         client, opened = self._client, self._socket
-        end = self._loop.time() + SLICE_S
+        end = monotonic() + SLICE_S
         for count in range(SLICE_PACKETS):
             client.loop_read()
             if self._lost or opened.is_drained or self._answer is not None:
                 return
-            if count % 16 == 15 and self._loop.time() > end:
+            if count % 16 == 15 and monotonic() > end:
                 return
 
     def _tell(self, answer: Limits | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic  # uvloop's own time goes by the millisecond
 
 from webui.hub import Hub
 
@@ -28,14 +29,15 @@ class Pacer:
         if self._is_armed:
             return
         self._is_armed = True
-        if self._not_before > self._loop.time():
-            self._loop.call_at(self._not_before, self._wake)
+        pause_s = self._not_before - monotonic()
+        if pause_s > 0:
+            self._loop.call_later(pause_s, self._wake)
         else:
             self._loop.call_soon(self._wake)
 
     def _wake(self) -> None:
         self._is_armed = False
-        began = self._loop.time()
+        began = monotonic()
         for channel in self._hub.take_dirty():
             for cursor in tuple(channel.cursors):
                 cursor.wake()
@@ -43,5 +45,5 @@ class Pacer:
         self._loop.call_soon(self._loop.call_soon, self._settle, began)
 
     def _settle(self, began: float) -> None:
-        now = self._loop.time()
+        now = monotonic()
         self._not_before = now + max(MIN_PAUSE_S, now - began)

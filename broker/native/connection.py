@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from time import monotonic  # uvloop's own time goes by the millisecond
 from typing import Protocol, cast
 
 from broker.errors import PacketError
@@ -186,7 +187,7 @@ class Connection(asyncio.Protocol):
         client, stream = self.client, self._stream
         assert client is not None
         count = 0
-        began = self._loop.time()
+        began = monotonic()
         try:
             while self.is_open and not self._holds:
                 packet = stream.next_packet()
@@ -194,7 +195,7 @@ class Connection(asyncio.Protocol):
                     break
                 client.handle(packet)
                 count += 1
-                if count % LOOK_EVERY == 0 and self._loop.time() - began > SLICE_S:
+                if count % LOOK_EVERY == 0 and monotonic() - began > SLICE_S:
                     self._is_working = True
                     self._loop.call_soon(self._work)
                     break
@@ -217,11 +218,11 @@ class Connection(asyncio.Protocol):
         steps = self._steps
         if steps is None:
             return
-        began = self._loop.time()
+        began = monotonic()
         for _ in steps:
             if not self._can_write:
                 return  # resume_writing goes on
-            if self._loop.time() - began > SLICE_S:
+            if monotonic() - began > SLICE_S:
                 self._loop.call_soon(self._step)
                 return
         self._steps = None

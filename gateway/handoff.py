@@ -19,6 +19,10 @@ MAX_WAITING = 1_000
 MAX_MERGED_FIELDS = 1_024
 """Fields of a merged measurement; beyond it the older one is dropped instead, counted as merged."""
 
+BURST_ITEMS = 500
+"""Once a burst holds as many, the other devices wait for the loop's next turn: what all of them
+have waiting could keep it from browsers and signals for many seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceMeasurement:
@@ -57,7 +61,8 @@ class Handoff:
     """Takes items from any thread, never blocks it, and delivers them on the loop in bursts.
 
     The first item of a burst wakes the loop; what comes until the loop gets to it is delivered
-    with it, in the order of each device. Bounds, per device: of more than `bound` measurements
+    with it, in the order of each device. Devices take turns where there is more than
+    BURST_ITEMS. Bounds, per device: of more than `bound` measurements
     the oldest two become one (the newest value of each field, the newest time), but never across
     a change of status. Status changes are all kept, up to `bound`; beyond it the oldest is
     superseded by the next.
@@ -102,21 +107,27 @@ class Handoff:
             must_wake, self._is_due = not self._is_due, True
         if must_wake:
             try:
-                self._loop.call_soon_threadsafe(self.flush)
+                self._loop.call_soon_threadsafe(self._deliver_burst)
             except RuntimeError:  # the loop is closed
                 self.close()
 
     def flush(self) -> None:
-        """Deliver what waits, now; on the loop only."""
+        """Deliver all that waits, now; on the loop only."""
+        self._deliver_burst(most_items=None)
+
+    def _deliver_burst(self, most_items: int | None = BURST_ITEMS) -> None:
+        items: list[Item] = []
         with self._lock:
-            queues, self._queues = self._queues, {}
-            self._is_due = False
-            for queue in queues.values():
+            while self._queues and (most_items is None or len(items) < most_items):
+                queue = self._queues.pop(next(iter(self._queues)))  # its next item puts it last
                 self._merged += queue.merged
                 self._superseded += queue.superseded
-            items = [item for queue in queues.values() for item in queue.items()]
+                items += queue.items()
             self._delivered += len(items)
             self._bursts += bool(items)
+            self._is_due = bool(self._queues)
+        if self._is_due:
+            self._loop.call_soon(self._deliver_burst)
         if items:
             self._deliver(items)
 

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.handoff import MAX_MERGED_FIELDS, DeviceMeasurement, DeviceStatus, Handoff, Item
+from gateway.handoff import (
+    BURST_ITEMS,
+    MAX_MERGED_FIELDS,
+    MAX_WAITING,
+    DeviceMeasurement,
+    DeviceStatus,
+    Handoff,
+    Item,
+)
 from gateway.measurement import Measurement
 from tests.real_ends import DEADLINE_S, until
 
@@ -75,6 +83,35 @@ async def test_what_comes_while_the_loop_is_busy_wakes_it_once() -> None:
         await asyncio.sleep(0)
     assert [len(burst) for burst in receiver.bursts] == [100, 100, 100]
     assert receiver.handoff.counts.bursts == 3
+
+
+async def test_many_devices_take_turns_and_let_the_loop_do_other_things() -> None:
+    receiver = Receiver()
+    for number in range(1_000):
+        for device in "abcdefgh":
+            receiver.handoff.put(measured(number, device))
+    turns = 0
+    while receiver.handoff.counts.waiting:
+        turns += 1
+        receiver.handoff.put(measured(1_000, "a"))
+        await asyncio.sleep(0)
+        assert turns < 1_000
+    assert len(receiver.bursts) >= 8
+    assert all(len(burst) <= BURST_ITEMS + MAX_WAITING for burst in receiver.bursts)
+    first = dict.fromkeys("abcdefgh", 0)
+    for place, burst in enumerate(receiver.bursts):
+        for item in burst:
+            first[item.device] = first[item.device] or place + 1
+    assert sorted(first.values()) == list(range(1, 9)), "a, which goes on, keeps nobody waiting"
+
+
+async def test_a_flush_delivers_all_that_waits() -> None:
+    receiver = Receiver()
+    for device in "abcd":
+        for number in range(1_000):
+            receiver.handoff.put(measured(number, device))
+    receiver.handoff.flush()
+    assert len(receiver.items) == 4_000
 
 
 async def test_beyond_the_bound_the_oldest_two_become_one_with_the_newest_of_each_field() -> None:

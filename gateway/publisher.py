@@ -22,6 +22,10 @@ MAX_VALUES_PER_S = 5_000
 """Values of one device that are published one by one: more than a line of 115,200 baud says, less
 than keeps a broker from what the other devices say."""
 
+MAX_VALUES_OF_ALL_PER_S = 10_000
+"""The same for all devices together: some of a slow machine's core stays free for browsers. Beyond
+it, each device has an equal share for certain."""
+
 
 def will(base_topic: str) -> Message:
     """What the broker says for us when we are gone without a word."""
@@ -40,8 +44,8 @@ class Publisher:
     """Keeps the broker's picture of all devices true. Everything here runs on the event loop.
 
     While the link is away nothing queues here: each device remembers its newest values, and all
-    of them are published anew when the link is back. What the link can't take, and what a device
-    says beyond MAX_VALUES_PER_S, is likewise published anew, a second later: the newest values.
+    of them are published anew when the link is back. What the link can't take, and what devices
+    say beyond MAX_VALUES_…, is likewise published anew, a second later: the newest values.
     """
 
     def __init__(
@@ -61,7 +65,8 @@ class Publisher:
         self._has_left = False
         self._behind: set[str] = set()
         self._values_this_second: Counter[str] = Counter()
-        self._loud: set[str] = set()
+        self._values_of_all = 0
+        self._was_loud = False
         self._described_points: dict[str, tuple[str, ...]] = {}
         self._reasons: dict[str, str] = {}
         self._seconds = 0
@@ -89,15 +94,19 @@ class Publisher:
 
     def _is_too_loud(self, name: str, values: int) -> bool:
         self._values_this_second[name] += values
-        if self._values_this_second[name] <= MAX_VALUES_PER_S:
+        self._values_of_all += values
+        is_crowded = self._values_of_all > MAX_VALUES_OF_ALL_PER_S
+        share = MAX_VALUES_OF_ALL_PER_S // len(self._devices)
+        bound = min(share, MAX_VALUES_PER_S) if is_crowded else MAX_VALUES_PER_S
+        if self._values_this_second[name] <= bound:
             return False
-        if name not in self._loud:
-            self._loud.add(name)
+        if not self._was_loud:
+            self._was_loud = True
             log.warning(
                 "%s says more than %d values a second: of what is beyond, the newest are"
-                " published, once a second",
+                " published, once a second; the same goes for others, without a further word",
                 name,
-                MAX_VALUES_PER_S,
+                bound,
             )
         return True
 
@@ -148,6 +157,7 @@ class Publisher:
         """Catch up with whatever could not be published, and say how we are."""
         self._rivalry.tick()
         self._values_this_second.clear()
+        self._values_of_all = 0
         self._settle()
         if not self._may_publish:
             return

@@ -10,7 +10,14 @@ from gateway.device import Device
 from gateway.handoff import DeviceMeasurement
 from gateway.measurement import Measurement
 from gateway.point import MAX_UNLISTED_POINTS, PointNames
-from gateway.publisher import HEALTH_EVERY_S, MAX_VALUES_PER_S, Publisher, subscriptions, will
+from gateway.publisher import (
+    HEALTH_EVERY_S,
+    MAX_VALUES_OF_ALL_PER_S,
+    MAX_VALUES_PER_S,
+    Publisher,
+    subscriptions,
+    will,
+)
 from gateway.rivalry import Rivalry
 
 BASE = "fieldgate"
@@ -156,6 +163,24 @@ def test_of_a_device_that_floods_the_newest_values_are_published_once_a_second(
         assert taken[f"{BASE}/boiler/t"] == b"-1"
         assert json.loads(taken[f"{BASE}/boiler"])["t"] == -1
     assert caplog.text.count("boiler says more than") == 1
+
+
+def test_where_all_say_too_much_each_has_its_share(wire: Wire) -> None:
+    names = [f"meter{number}" for number in range(100)]
+    devices = {name: Device(f"{BASE}/{name}", PointNames()) for name in names}
+    publisher = Publisher(BASE, devices, Rivalry(BASE, "a"))
+    publisher.attach(wire)
+    come_up(publisher, wire)
+    wire.room = 1_000_000
+    wire.published.clear()
+    for number in range(1_000):
+        publisher.measured([said(name, t=number) for name in names])
+    values = [message for message in wire.published if message.topic.endswith("/t")]
+    assert len(values) == MAX_VALUES_OF_ALL_PER_S
+    wire.take()
+    publisher.tick()
+    taken = wire.take()
+    assert all(taken[f"{BASE}/{name}/t"] == b"999" for name in names)
 
 
 def test_a_new_point_is_announced(publisher: Publisher, wire: Wire) -> None:

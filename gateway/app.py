@@ -114,7 +114,7 @@ async def _watch(users: Users) -> None:
 
 
 def _web_sockets(config: Config, stack: AsyncExitStack) -> list[socket.socket]:
-    remedy = "stop it, or choose another port with web.listen"
+    remedy = "Stop it, or choose another port with web.listen"
     sockets = listen(*config.web.address, remedy=remedy)
     return [stack.enter_context(each) for each in sockets]
 

@@ -51,8 +51,10 @@ _SYNTAX = {
     "mapping values are not allowed": "a second colon in one line, or a wrong indentation:"
     " put text that holds ': ' in quotes",
     "could not find expected ':'": "a line without `key: value`, or a wrong indentation",
-    "expected <block end>": "the indentation doesn't fit the lines above",
-    "expected '<document start>'": "the first lines don't fit together: write `key: value` lines",
+    "expected <block end>": "text that begins with [ or { needs quotes; or else the"
+    " indentation doesn't fit the lines above",
+    "expected '<document start>'": "text that begins with [ or { needs quotes; or else the"
+    " first lines don't fit together: write `key: value` lines",
     "expected ',' or": "a comma or the closing bracket is missing",
     "found undefined alias": "an alias (*name) without its anchor (&name) above:"
     " put text that begins with * in quotes",

@@ -50,6 +50,9 @@ def load_text(tmp_path: Path) -> Load:
     return load_it
 
 
+NO_FIT = "this is no YAML: text that begins with [ or { needs quotes"
+
+
 def problems(load_text: Load, text: str | bytes, **environ: str) -> list[str]:
     """What is wrong with a text, without the folder's name."""
     with pytest.raises(ConfigError) as caught:
@@ -211,6 +214,7 @@ def test_anchors_and_merge_keys_save_typing(load_text: Load) -> None:
         (b"web: {}\n--- \nweb: {}\n", "fieldgate.yaml:2: this is no YAML: a second document"),
         (b"web: *other\n", "fieldgate.yaml:1: this is no YAML: an alias (*name) without"),
         (b"web: [1, 2\n", "fieldgate.yaml:2: this is no YAML: a comma or the closing bracket"),
+        (b"web:\n  listen: [::1]:8088\n", f"fieldgate.yaml:2: {NO_FIT}"),
         (b"web: @x\n", "fieldgate.yaml:1: this is no YAML: text that begins with @"),
         (b'web: "\\UFFFFFFFF"\n', "fieldgate.yaml:1: this is no YAML: look for an escape"),
         (b"? [a]\n: b\n", "fieldgate.yaml:1: a key here is not plain text"),
@@ -372,6 +376,7 @@ def test_ten_list_items_come_in_the_order_of_their_numbers(load_text: Load) -> N
         ("WEB__LISTEN", "x", "web.listen: found 'x': must be host:port"),
         ("WEB", "5", "web: found 5; expected a section"),
         ("WEB", "{listen: a: b}", "web: this is no YAML: "),
+        ("WEB__LISTEN", "[::1]:8088", f"web.listen: {NO_FIT}"),
         ("WEB__TOPICS__1", "a", "web.topics.1 leaves a gap: the next is 0"),
         ("WEB__TOPICS", "[a, 'b#']", "web.topics.1: found 'b#': "),
         ("DEVICES__FIRST__NAME", "a", "devices: found a section; expected a list"),

@@ -69,14 +69,12 @@ def _rows(scenario: Scenario, work: Work, rounds: int) -> list[Row]:
     for _ in range(rounds):
         for place, start in enumerate(scenario.starts):
             found[place].append(_quietest(scenario, start, work))
-    return [
-        Row(
-            scenario.title,
-            figure,
-            *(tuple(each[figure] for each in figures) for figures in found),
-        )
-        for figure in found[0][0]
-    ]
+    rows: list[Row] = []
+    for figure in found[0][0]:
+        ours, *peers = (tuple(each[figure] for each in figures) for figures in found)
+        theirs = peers[0] if peers else ()
+        rows.append(Row(scenario.title, figure, ours, theirs, is_compared=figure != ELSEWHERE))
+    return rows
 
 
 def _quietest(scenario: Scenario, start: Start, work: Work) -> Figures:

@@ -18,6 +18,7 @@ class Row:
     figure: str
     ours: tuple[float, ...]
     peers: tuple[float, ...] = ()
+    is_compared: bool = True
 
     @property
     def cells(self) -> tuple[str, str, str, str, str]:
@@ -25,8 +26,8 @@ class Row:
 
     @property
     def ratio(self) -> str:
-        """Ours by theirs."""
-        if not self.peers or not statistics.median(self.peers):
+        """Ours by theirs, where that says something."""
+        if not self.is_compared or not self.peers or not statistics.median(self.peers):
             return "-"
         return f"{number(statistics.median(self.ours) / statistics.median(self.peers))}"
 

@@ -30,6 +30,7 @@ from broker.native.packet import (
 )
 from broker.native.properties import EMPTY, Holder, Properties, read_properties
 from broker.native.reason import Reason
+from broker.native.share import split_share
 from broker.topics import check_filter
 
 Decoder = Callable[[FieldReader, Version], Packet]
@@ -42,19 +43,9 @@ def check_subscription(reader: FieldReader, topic_filter: str) -> bool:
     try:
         check_filter(topic_filter)  # [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.7.3-1]
     except TopicError as error:
-        raise _bad_filter(reader, str(error)) from None
-    if not topic_filter.startswith("$share/"):
-        return False
-    _, group, *rest = topic_filter.split("/", 2)
-    if not group or "+" in group or "#" in group:  # [MQTT-4.8.2-1], [MQTT-4.8.2-2]
-        raise _bad_filter(reader, "a shared subscription needs a name without wildcards")
-    if not rest or not rest[0]:
-        raise _bad_filter(reader, "a shared subscription needs a topic filter after its name")
-    return True
-
-
-def _bad_filter(reader: FieldReader, message: str) -> PacketError:
-    return PacketError(Reason.TOPIC_FILTER_INVALID, f"{reader.packet}: {message}")
+        raise PacketError(Reason.TOPIC_FILTER_INVALID, f"{reader.packet}: {error}") from None
+    share, _ = split_share(topic_filter)  # [MQTT-4.8.2-1], [MQTT-4.8.2-2]
+    return share is not None
 
 
 def _subscribe(reader: FieldReader, version: Version) -> Subscribe:

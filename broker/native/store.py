@@ -182,6 +182,8 @@ class DurableStore:
 
     def retained(self, message: Routed) -> None:
         topic = message.topic
+        if topic.startswith("$"):  # the broker's own say, which is made anew
+            return
         if message.qos:
             self._unhurried.pop(topic, None)
             self.batch.retained[topic] = message if message.payload else None

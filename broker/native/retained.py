@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from broker.native.record import OFF_STORE, Store
 from broker.native.routed import Routed
-from broker.topics import matcher
 
 MAX_MESSAGES = 100_000
 MAX_BYTES = 256 * 1024 * 1024
@@ -17,6 +18,7 @@ class RetainedMessages:
     def __init__(self, *, max_messages: int = MAX_MESSAGES, max_bytes: int = MAX_BYTES) -> None:
         self.store: Store = OFF_STORE
         self._messages: dict[str, Routed] = {}
+        self._root = _Level()
         self._bytes = 0
         self._max_messages = max_messages
         self._max_bytes = max_bytes
@@ -50,15 +52,81 @@ class RetainedMessages:
             return False
         self._messages[topic] = message
         self._bytes = grown
+        if old is None:
+            self._root.add(topic)
         self.store.retained(message)
         return True
 
-    def topics(self, topic_filter: str) -> list[str]:
-        """The topics that a filter matches."""
+    def topics(self, topic_filter: str) -> Iterator[str]:
+        """The topics that a filter matches; they may change meanwhile."""
+        return (topic for topic in self.walk(topic_filter) if topic is not None)
+
+    def walk(self, topic_filter: str) -> Iterator[str | None]:
+        """The same a step at a time, with None for a step that finds nothing."""
         if "+" not in topic_filter and "#" not in topic_filter:
-            return [topic_filter] if topic_filter in self._messages else []
-        is_match = matcher((topic_filter,))
-        return [topic for topic in self._messages if is_match(topic)]
+            return iter([topic_filter] if topic_filter in self._messages else [])
+        return self._root.walk(topic_filter.split("/"))
 
     def _remove(self, topic: str) -> None:
         self._bytes -= self._messages.pop(topic).size
+        self._root.discard(topic)
+
+
+class _Level:
+    """The topics below one level: a filter costs what it can match, not what there is."""
+
+    __slots__ = ("below", "topic")
+
+    def __init__(self) -> None:
+        self.below: dict[str, _Level] = {}
+        self.topic: str | None = None
+
+    def add(self, topic: str) -> None:
+        level = self
+        for name in topic.split("/"):
+            below = level.below.get(name)
+            if below is None:
+                below = level.below[name] = _Level()
+            level = below
+        level.topic = topic
+
+    def discard(self, topic: str) -> None:
+        path = [self]
+        names = topic.split("/")
+        for name in names:
+            path.append(path[-1].below[name])
+        path[-1].topic = None
+        for parent, name in zip(reversed(path[:-1]), reversed(names), strict=True):
+            below = parent.below[name]
+            if below.below or below.topic is not None:
+                return
+            del parent.below[name]
+
+    def walk(self, wanted: list[str]) -> Iterator[str | None]:
+        stack = [(self, 0)]
+        while stack:
+            level, depth = stack.pop()
+            if depth == len(wanted):
+                yield level.topic
+                continue
+            name = wanted[depth]
+            if name == "#":
+                yield level.topic  # a/# matches a, too
+                stack.extend(
+                    (below, depth) for below in level.all_below(with_reserved=level is not self)
+                )
+            elif name == "+":
+                yield None
+                stack.extend(
+                    (below, depth + 1) for below in level.all_below(with_reserved=depth > 0)
+                )
+            elif name in level.below:
+                stack.append((level.below[name], depth + 1))
+
+    def all_below(self, *, with_reserved: bool) -> list[_Level]:
+        """The next levels, last first; those with $ only if asked for [MQTT-4.7.2-1]."""
+        levels = [
+            below for name, below in self.below.items() if with_reserved or not name.startswith("$")
+        ]
+        levels.reverse()
+        return levels

@@ -77,16 +77,30 @@ class Routed:
             expires_at=None if lifetime_s is None else now + lifetime_s,
         )
 
-    def frame(self, version: Version, *, retain: bool, identifiers: tuple[int, ...]) -> bytes:
-        """The whole QoS 0 packet."""
+    def frame(
+        self,
+        version: Version,
+        *,
+        retain: bool,
+        identifiers: tuple[int, ...],
+        alias: int | None = None,
+        with_topic: bool = True,
+        now: float = 0.0,
+    ) -> bytes:
+        """The whole QoS 0 packet; `now` counts only where the message expires."""
         if (
             self._raw is not None
             and not identifiers
+            and alias is None
             and self._raw_form == (version is Version.V5, retain)
         ):
             return self._raw
-        template = self._template(version)
-        return template.packet(retain=retain, subscription_identifiers=identifiers)
+        return self._template(version, now).packet(
+            retain=retain,
+            subscription_identifiers=identifiers,
+            topic_alias=alias,
+            with_topic=with_topic,
+        )
 
     def numbered_frame(
         self,
@@ -98,16 +112,19 @@ class Routed:
         dup: bool,
         identifiers: tuple[int, ...],
         now: float,
+        alias: int | None = None,
+        with_topic: bool = True,
     ) -> bytes:
-        """The whole QoS 1 or 2 packet, with what is left of its expiry [MQTT5-3.3.2-6]."""
-        template = self._template(version)
-        if self.expires_at is not None and version is Version.V5:
-            left_s = max(0, round(self.expires_at - now))
-            properties = msgspec.structs.replace(self.properties, message_expiry_interval_s=left_s)
-            template = PublishTemplate(
-                self.topic, self.payload, version=version, properties=properties
-            )
-        return template.packet(qos, retain, dup, packet_id, subscription_identifiers=identifiers)
+        """The whole QoS 1 or 2 packet."""
+        return self._template(version, now).packet(
+            qos,
+            retain,
+            dup,
+            packet_id,
+            subscription_identifiers=identifiers,
+            topic_alias=alias,
+            with_topic=with_topic,
+        )
 
     def is_expired(self, now: float) -> bool:
         return self.expires_at is not None and now >= self.expires_at
@@ -117,10 +134,19 @@ class Routed:
         """What it costs to keep, about, in bytes."""
         return len(self.topic) + len(self.payload) + 200
 
-    def _template(self, version: Version) -> PublishTemplate:
+    def forget_encodings(self) -> None:
+        """Keep no more than the message itself: it was sent, and may now be kept for long."""
+        self._raw = None
+        self._templates = None
+
+    def _template(self, version: Version, now: float) -> PublishTemplate:
+        is_5 = version is Version.V5
+        if self.expires_at is not None and is_5:  # with what is left of it [MQTT5-3.3.2-6]
+            left_s = max(0, round(self.expires_at - now))
+            properties = msgspec.structs.replace(self.properties, message_expiry_interval_s=left_s)
+            return PublishTemplate(self.topic, self.payload, version=version, properties=properties)
         if self._templates is None:
             self._templates = {}
-        is_5 = version is Version.V5
         template = self._templates.get(is_5)
         if template is None:
             template = self._templates[is_5] = PublishTemplate(

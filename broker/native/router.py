@@ -48,8 +48,11 @@ class Route(Generic[R]):
     qos: QoS
     retain_as_published: bool
     identifiers: tuple[int, ...]
-    includes_own: bool = True
-    """False where every matching subscription has No Local: then not what it published itself."""
+    no_local: bool = False
+    """Whether one of its subscriptions has No Local: what it published itself goes by `own`."""
+    own: Route[R] | None = None
+    group: ShareGroup[R] | None = None
+    """The shared subscription that this is a turn of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +67,38 @@ class ShareGroup(Generic[R]):
     """A shared subscription `$share/<name>/<filter>`: one of its members gets each message."""
 
     def __init__(self) -> None:
-        self.members: dict[R, Grant] = {}
+        self._members: dict[R, Route[R]] = {}
+        self._order: tuple[Route[R], ...] = ()
         self._turn = 0
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def join(self, receiver: R, grant: Grant) -> None:
+        identifiers = () if grant.identifier is None else (grant.identifier,)
+        self._members[receiver] = Route(
+            receiver, grant.qos, grant.retain_as_published, identifiers, group=self
+        )
+        self._order = tuple(self._members.values())
+
+    def leave(self, receiver: R) -> None:
+        del self._members[receiver]
+        self._order = tuple(self._members.values())
 
     def choose(self) -> Route[R] | None:
         """The next in turn who is present; where none is, the next in turn."""
-        count = len(self.members)
+        order = self._order
+        count = len(order)
         if not count:
             return None
-        order = list(self.members.items())
-        start, self._turn = self._turn % count, (self._turn + 1) % count
-        ordered = order[start:] + order[:start]
-        receiver, grant = next((each for each in ordered if each[0].is_present), ordered[0])
-        identifiers = () if grant.identifier is None else (grant.identifier,)
-        return Route(receiver, grant.qos, grant.retain_as_published, identifiers)
+        start = self._turn % count
+        for place in range(start, start + count):
+            route = order[place % count]
+            if route.receiver.is_present:
+                self._turn = place + 1
+                return route
+        self._turn = start + 1
+        return order[start]
 
 
 class _Subscribers(Generic[R]):
@@ -88,9 +109,6 @@ class _Subscribers(Generic[R]):
     def __init__(self) -> None:
         self.plain: dict[R, Grant] = {}
         self.groups: dict[str, ShareGroup[R]] = {}
-
-    def members(self, share: str | None) -> dict[R, Grant]:
-        return self.plain if share is None else self.groups.setdefault(share, ShareGroup()).members
 
 
 class Router(Generic[R]):
@@ -110,7 +128,10 @@ class Router(Generic[R]):
         if subscribers is None:
             subscribers = self._filters[grant.topic_filter] = _Subscribers()
             self._trie.add(grant.topic_filter, subscribers)
-        subscribers.members(grant.share)[receiver] = grant
+        if grant.share is None:
+            subscribers.plain[receiver] = grant
+        else:
+            subscribers.groups.setdefault(grant.share, ShareGroup()).join(receiver, grant)
         grants = self._grants.setdefault(receiver, {})
         key = (grant.share, grant.topic_filter)
         is_new = key not in grants
@@ -128,10 +149,12 @@ class Router(Generic[R]):
             del self._grants[receiver]
         self.count -= 1
         subscribers = self._filters[topic_filter]
-        members = subscribers.members(share)
-        del members[receiver]
-        if share is not None and not members:
-            del subscribers.groups[share]
+        if share is None:
+            del subscribers.plain[receiver]
+        else:
+            subscribers.groups[share].leave(receiver)
+            if not subscribers.groups[share]:
+                del subscribers.groups[share]
         if not subscribers.plain and not subscribers.groups:
             del self._filters[topic_filter]
             self._trie.discard(topic_filter, subscribers)
@@ -146,6 +169,15 @@ class Router(Generic[R]):
     def grants(self, receiver: R) -> tuple[Grant, ...]:
         """The subscriptions of a receiver."""
         return tuple(self._grants.get(receiver, {}).values())
+
+    def holds(self, receiver: R, grant: Grant) -> bool:
+        """Whether this very subscription is in force."""
+        key = (grant.share, grant.topic_filter)
+        return self._grants.get(receiver, {}).get(key) is grant
+
+    def has(self, receiver: R, topic_filter: str, share: str | None) -> bool:
+        """Whether there is a subscription to this filter."""
+        return (share, topic_filter) in self._grants.get(receiver, {})
 
     def count_of(self, receiver: R) -> int:
         """How many subscriptions a receiver has."""
@@ -172,10 +204,13 @@ class Router(Generic[R]):
 
 
 def _joined(receiver: R, grants: Sequence[Grant]) -> Route[R]:
+    others = [grant for grant in grants if not grant.no_local]
+    has_no_local = len(others) < len(grants)
     return Route(
         receiver,
         max(grant.qos for grant in grants),
         any(grant.retain_as_published for grant in grants),
         tuple(grant.identifier for grant in grants if grant.identifier is not None),
-        not all(grant.no_local for grant in grants),
+        no_local=has_no_local,
+        own=_joined(receiver, others) if has_no_local and others else None,
     )

@@ -1,0 +1,36 @@
+"""What the broker has done since it started, counted where it costs next to nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Counters:
+    """Plain numbers that only grow, but for `open`; the broker's parts add to them."""
+
+    open: int = 0
+    """Connections open now, before their CONNECT too."""
+    connections: int = 0
+    """Connections accepted."""
+    clients_maximum: int = 0
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    packets_received: int = 0
+    packets_sent: int = 0
+    answers_sent: int = 0
+    """Of `packets_sent`, those that are no PUBLISH."""
+    publishes_received: int = 0
+    dropped: int = 0
+    """Messages not delivered to sessions that are over."""
+
+    refused: int = 0
+    """Connections closed at once: too many in all."""
+    refused_by_address: int = 0
+    """Connections closed at once: too many of their address."""
+    accepting_paused: int = 0
+    """Times at which there was no file descriptor left."""
+    failed_handshakes: int = 0
+    """TLS handshakes that failed or took too long."""
+    unfinished_connects: int = 0
+    """Connections closed since no CONNECT came in time."""

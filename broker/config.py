@@ -40,13 +40,26 @@ def check_url(url: str) -> str:
 BrokerUrl = Annotated[str, AfterValidator(check_url)]
 
 
+class BrokerTls(BaseModel):
+    """The certificate that mqtts:// and wss:// listeners show, and whom they ask for one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cert_file: str = Field(description="Our certificate, then those between it and its CA (PEM).")
+    key_file: str = Field(description="The key of our certificate (PEM), without a password.")
+    client_ca_file: str | None = Field(
+        default=None, description="Who signs clients' certificates (PEM); then they need one."
+    )
+
+
 class BrokerConfig(BaseModel):
-    """Which broker: carried inside (`amqtt`) or one that runs elsewhere (`external`)."""
+    """Which broker: carried inside (`native`, `amqtt`) or one that runs elsewhere (`external`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     engine: Literal["native", "amqtt", "external"] = Field(
-        default="amqtt", description="amqtt runs inside, on this machine alone; external elsewhere."
+        default="amqtt",
+        description="native and amqtt run inside, amqtt for this machine only; external elsewhere.",
     )
     listeners: list[BrokerUrl] = Field(
         default=["mqtt://127.0.0.1:1883"],
@@ -56,6 +69,9 @@ class BrokerConfig(BaseModel):
     )
     anonymous: bool = Field(
         default=True, description="Whether clients without a login get in, where no users exist."
+    )
+    tls: BrokerTls | None = Field(
+        default=None, description="The certificate of mqtts:// and wss:// listeners."
     )
 
     url: BrokerUrl | None = Field(default=None, description="Where the external broker is.")
@@ -78,6 +94,11 @@ class BrokerConfig(BaseModel):
                 raise ValueError("engine external needs a url, as in mqtt://192.168.1.10:1883")
             if "listeners" in self.model_fields_set:
                 raise ValueError("engine external doesn't listen: take `listeners` away")
+            if self.tls is not None:
+                raise ValueError(
+                    "engine external doesn't listen: its own TLS keys are ca_file,"
+                    " cert_file and key_file, so take `tls` away"
+                )
             if urlsplit(self.url).port == 0:
                 raise ValueError("url names port 0, at which no broker can be reached")
             if (self.cert_file is None) != (self.key_file is None):
@@ -87,7 +108,23 @@ class BrokerConfig(BaseModel):
                 f"engine {self.engine} runs inside and takes no {', '.join(extra)}:"
                 " that is for engine: external"
             )
+        self._check_tls()
         return self
+
+    def _check_tls(self) -> None:
+        encrypted = [url for url in self.listeners if urlsplit(url).scheme in ("mqtts", "wss")]
+        if self.engine == "native" and encrypted and self.tls is None:
+            raise ValueError(
+                f"the listener {encrypted[0]} needs a certificate:"
+                " give tls: {cert_file: …, key_file: …}"
+            )
+        if self.engine == "amqtt" and self.tls is not None:
+            raise ValueError("engine amqtt has no TLS: take `tls` away, or set engine: native")
+        if self.tls is not None and not encrypted:
+            raise ValueError(
+                "tls is of no use, as no listener begins with mqtts:// or wss://:"
+                " name one in listeners, or take `tls` away"
+            )
 
     def endpoint(self) -> Endpoint:
         """Where our own links connect: the external broker, or the first listener."""

@@ -6,6 +6,7 @@ starts and stops nothing. Also here, for the other packages: how to listen on a 
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,12 +14,16 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from broker.access import NoUsers, Users
+from broker.attachment import Attach, Attached
 from broker.config import BrokerConfig
 from broker.errors import EngineError, ListenError
 from broker.link import Connect, Endpoint, connect
 from broker.listen import is_loopback, listen, netloc
+from broker.tls import server_context
 
 __all__ = [
+    "Attach",
+    "Attached",
     "ListenError",
     "ServedBroker",
     "check_engine",
@@ -45,6 +50,9 @@ class ServedBroker:
     addresses: list[str]
     """The urls at which everybody else reaches it."""
 
+    attach: Attach | None = None
+    """How MQTT over the web port gets in; None where the engine can't or is elsewhere."""
+
 
 @asynccontextmanager
 async def serving(
@@ -64,11 +72,15 @@ async def serving(
         case "native":
             from broker.native import engine
 
-            async with engine.running(config.listeners, users, anonymous=config.anonymous) as (
-                broker,
-                urls,
-            ):
-                yield ServedBroker("native", Endpoint(urls[0]), broker.connect, urls)
+            async with engine.running(
+                config.listeners,
+                users,
+                anonymous=config.anonymous,
+                origins=origins,
+                tls=_server_context(config),
+            ) as (broker, urls):
+                endpoint = Endpoint(urls[0])
+                yield ServedBroker("native", endpoint, broker.connect, urls, broker.attach)
         case "amqtt":
             from amqtt import __version__
 
@@ -86,7 +98,7 @@ def check_engine(config: BrokerConfig, *, has_users: bool = False) -> None:
     if config.engine == "external":
         return
     if config.engine == "native":
-        _check_native(config)
+        _server_context(config)
         return
     reasons = [
         f"broker.listeners has {url}"
@@ -107,9 +119,9 @@ def check_engine(config: BrokerConfig, *, has_users: bool = False) -> None:
         )
 
 
-def _check_native(config: BrokerConfig) -> None:
-    others = [url for url in config.listeners if urlsplit(url).scheme != "mqtt"]
-    if others:
-        raise EngineError(
-            f"engine native listens on mqtt:// only so far, not on {', '.join(others)}"
-        )
+def _server_context(config: BrokerConfig) -> ssl.SSLContext | None:
+    """The certificate of the listeners that need one; raises EngineError."""
+    tls = config.tls
+    if tls is None:
+        return None
+    return server_context(tls.cert_file, tls.key_file, tls.client_ca_file, section="broker.tls")

@@ -26,6 +26,9 @@ PATHS = (
     ("broker", "ca_file"),
     ("broker", "cert_file"),
     ("broker", "key_file"),
+    ("broker", "tls", "cert_file"),
+    ("broker", "tls", "key_file"),
+    ("broker", "tls", "client_ca_file"),
     ("devices", "*", "reader", "file"),
 )
 """Keys that hold a path, which is relative to the config file's folder."""

@@ -6,7 +6,6 @@ from gateway.problem import KeyPath
 
 PLANNED_KEYS = frozenset(
     {
-        "broker.tls",
         "devices.*.command_timeout_s",
         "devices.*.points.*.write",
         "history",
@@ -16,7 +15,6 @@ PLANNED_KEYS = frozenset(
 )
 
 PLANNED_VALUES = {
-    "broker.engine": {"native"},
     "devices.*.reader.type": {"modbus", "command", "mqtt"},
     "devices.*.decoder.type": {"struct"},
 }

@@ -70,7 +70,6 @@ class Core:
         *,
         anonymous: bool,
         max_packet_bytes: int,
-        max_keep_alive_s: int | None = None,
         store: Store = OFF_STORE,
         counters: Counters | None = None,
     ) -> None:
@@ -78,8 +77,6 @@ class Core:
         self._users = users
         self._anonymous = anonymous
         self.max_packet_bytes = max_packet_bytes
-        self.max_keep_alive_s = max_keep_alive_s
-        """What MQTT 5 clients are told to keep to; None: what they say."""
         self.store = store
         self.counters = counters or Counters()
         self.retained = RetainedMessages()
@@ -87,7 +84,7 @@ class Core:
         self._clients: dict[str, Client] = {}
         self._sessions: dict[str, MqttSession] = {}
         self._absent: dict[str, asyncio.TimerHandle | None] = {}
-        self._wills: dict[str, tuple[asyncio.TimerHandle, Will, User]] = {}
+        self._wills: dict[str, tuple[asyncio.TimerHandle, Routed]] = {}
 
     # --- who may
 
@@ -95,30 +92,19 @@ class Core:
     def policy(self) -> Policy:
         return self._users.policy
 
-    def admitted(
-        self, name: str | None, *, must_log_in: bool = False
-    ) -> tuple[User | None, Reason] | None:
-        """Who comes in, or None and why not; None where a password has to be checked first."""
-        if must_log_in and name is None:
-            return None, Reason.NOT_AUTHORIZED
+    async def authenticate(
+        self, name: str | None, password: bytes | None, address: str
+    ) -> tuple[User | None, Reason]:
+        """Who logs in, or None and why not. Nothing changes by it."""
         if not self._users.exist:
             return ANONYMOUS, Reason.SUCCESS
         if name is None:
-            return (ANONYMOUS if self._admits_anybody else None), Reason.NOT_AUTHORIZED
-        return None
-
-    @property
-    def _admits_anybody(self) -> bool:
-        return self._anonymous and any(
-            self.policy.filters_granted(ANONYMOUS, action) for action in Action
-        )
-
-    async def authenticate(
-        self, name: str, password: bytes, address: str
-    ) -> tuple[User | None, Reason]:
-        """Who logs in, or None and why not. Nothing changes by it."""
+            allowed = self._anonymous and any(
+                self.policy.filters_granted(ANONYMOUS, action) for action in Action
+            )
+            return (ANONYMOUS if allowed else None), Reason.NOT_AUTHORIZED
         try:
-            user = await self._users.authenticate(name, password, address)
+            user = await self._users.authenticate(name, password or b"", address)
         except TooManyAttemptsError:
             return None, Reason.CONNECTION_RATE_EXCEEDED
         except PasswordsBusyError:
@@ -129,14 +115,11 @@ class Core:
         """The users or their rules have changed: end what is no longer granted."""
         for client_id, session in tuple(self._sessions.items()):
             name = session.user.name
-            if name is not None:
-                user = self._users.find(name)
-            else:
-                user = ANONYMOUS if not self._users.exist or self._admits_anybody else None
+            user = ANONYMOUS if name is None else self._users.find(name)
             client = self._clients.get(client_id)
             if user is None:
                 if client is not None:
-                    client.end(Reason.NOT_AUTHORIZED)
+                    client.take_over(Reason.NOT_AUTHORIZED)
                 self._forget(client_id)
                 continue
             session.user = user
@@ -166,24 +149,13 @@ class Core:
 
     # --- clients come and go
 
-    def may_take(self, client_id: str, user: User) -> bool:
-        """Whether a user may have this client id: not while it is that of another's client.
-
-        Nobody who isn't known takes what a user has; where a user's client is away, another user
-        may begin a session of their own in its place, lest a changed login locks a device out.
-        """
-        session = self._sessions.get(client_id)
-        if session is None or session.user.name in (None, user.name):
-            return True
-        return user.name is not None and client_id not in self._clients
-
     def join(
         self, client: Client, *, clean_start: bool, expiry_s: float | None
     ) -> tuple[MqttSession, bool]:
         """The session of a client that is let in, and whether it was there already."""
         client_id = client.client_id
         if (other := self._clients.get(client_id)) is not None:  # [MQTT-3.1.4-3]
-            other.end(Reason.SESSION_TAKEN_OVER)
+            other.take_over()
         timer = self._absent.pop(client_id, None)
         if timer is not None:
             timer.cancel()
@@ -198,7 +170,6 @@ class Core:
         if (delayed := self._wills.pop(client_id, None)) is not None:
             delayed[0].cancel()  # it is back in time [MQTT5-3.1.3-9]
         session.expiry_s = expiry_s
-        session.user = client.user
         session.record = self.store.joined(session)
         self._clients[client_id] = client
         self.counters.clients_maximum = max(self.counters.clients_maximum, len(self._clients))
@@ -208,10 +179,10 @@ class Core:
         """A client's connection is gone, or its session was taken over."""
         session.wire = None
         client_id = client.client_id
-        del self._clients[client_id]
+        self._clients.pop(client_id, None)
         if client.will is not None:
-            will, client.will = client.will, None
-            self._plan_will(client_id, will, client.user, session.expiry_s)
+            self._plan_will(client_id, client.will, session.expiry_s)
+            client.will = None
         if session.expiry_s == 0:
             self._forget(client_id)
             return
@@ -233,58 +204,47 @@ class Core:
             timer.cancel()
         if (delayed := self._wills.pop(client_id, None)) is not None:
             delayed[0].cancel()
-            self._publish_will(client_id, *delayed[1:])
+            self.publish(delayed[1])
         session = self._sessions.pop(client_id, None)
         if session is not None:
             self.counters.dropped += session.dropped
             self._router.forget(session)
             self.store.forget(session)
-            for each in session.orphans():  # [MQTT5-4.8.2.2]
-                route = each.group.choose() if each.group is not None else None
-                if route is not None:
-                    route.receiver.deliver(each.message, route)
 
-    def _plan_will(self, client_id: str, will: Will, user: User, expiry_s: float | None) -> None:
+    def _plan_will(self, client_id: str, will: Will, expiry_s: float | None) -> None:
+        now = self._loop.time()
         delay_s = float(will.properties.will_delay_interval_s or 0)
         if expiry_s is not None:
             delay_s = min(delay_s, expiry_s)
-        if delay_s:
-            timer = self._loop.call_later(delay_s, self._will_is_due, client_id)
-            self._wills[client_id] = (timer, will, user)
-        else:
-            self._publish_will(client_id, will, user)
-
-    def _will_is_due(self, client_id: str) -> None:
-        _, will, user = self._wills.pop(client_id)
-        self._publish_will(client_id, will, user)
-
-    def _publish_will(self, client_id: str, will: Will, user: User) -> None:
-        if not self.policy.may(user, Action.PUBLISH, will.topic, client_id=client_id):
-            return  # the rules have changed since its CONNECT
         lifetime_s = will.properties.message_expiry_interval_s
-        self.publish(
-            Routed(
-                will.topic,
-                will.payload,
-                will.qos,
-                retain=will.retain,
-                properties=forwarded(will.properties),
-                expires_at=None if lifetime_s is None else self._loop.time() + lifetime_s,
-            )
+        message = Routed(
+            will.topic,
+            will.payload,
+            will.qos,
+            retain=will.retain,
+            properties=forwarded(will.properties),
+            expires_at=None if lifetime_s is None else now + delay_s + lifetime_s,
         )
+        if delay_s:
+            timer = self._loop.call_later(delay_s, self._publish_will, client_id)
+            self._wills[client_id] = (timer, message)
+        else:
+            self.publish(message)
+
+    def _publish_will(self, client_id: str) -> None:
+        _, message = self._wills.pop(client_id)
+        self.publish(message)
 
     # --- messages
 
     def publish(self, message: Routed, publisher: Subscriber | None = None) -> Reason:
         """Retain a message if it asks for that, and pass it on to everybody who wants it."""
-        if message.retain:
-            self.retained.put(message)  # without room it is passed on all the same, and counted
+        if message.retain and not self.retained.put(message):
+            return Reason.QUOTA_EXCEEDED
         routes = self._router.routes(message.topic)
         for route in routes.all:
-            if not route.no_local or route.receiver is not publisher:
+            if route.includes_own or route.receiver is not publisher:  # [MQTT5-3.8.3-3]
                 route.receiver.deliver(message, route)
-            elif route.own is not None:  # [MQTT5-3.8.3-3]
-                route.receiver.deliver(message, route.own)
         for group in routes.groups:
             chosen = group.choose()
             if chosen is not None:
@@ -300,14 +260,6 @@ class Core:
     def unsubscribe(self, subscriber: Subscriber, topic_filter: str, share: str | None) -> bool:
         """End a subscription; false if there was none."""
         return self._router.unsubscribe(subscriber, topic_filter, share)
-
-    def holds(self, subscriber: Subscriber, grant: Grant) -> bool:
-        """Whether this very subscription is in force."""
-        return self._router.holds(subscriber, grant)
-
-    def has_like(self, subscriber: Subscriber, grant: Grant) -> bool:
-        """Whether this subscription would replace one."""
-        return self._router.has(subscriber, grant.topic_filter, grant.share)
 
     def subscription_count(self, subscriber: Subscriber) -> int:
         return self._router.count_of(subscriber)
@@ -332,9 +284,8 @@ class Core:
         """Say goodbye to everybody, and let no timer go on."""
         for client in tuple(self._clients.values()):
             client.end(Reason.SERVER_SHUTTING_DOWN)
-        for client_id in tuple(self._wills):  # nobody will be there to publish them later
-            self._wills[client_id][0].cancel()
-            self._will_is_due(client_id)
         for timer in self._absent.values():
             if timer is not None:
                 timer.cancel()
+        for timer, _ in self._wills.values():
+            timer.cancel()

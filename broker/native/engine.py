@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+import ssl
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from urllib.parse import urlsplit
+from functools import partial
+from urllib.parse import SplitResult, urlsplit
 
 from broker.access import Users
+from broker.attachment import Attached
 from broker.config import DEFAULT_PORTS
 from broker.link import Link, LinkEvents, Message, Subscription
 from broker.listen import listen, netloc
+from broker.native.arrivals import Arrivals
+from broker.native.attached import AttachedConnection
 from broker.native.client import Client
 from broker.native.connection import Connection
 from broker.native.core import Core
+from broker.native.counters import Counters
+from broker.native.handshake import Gate
+from broker.native.listener import Arrive, Listener
 from broker.native.local_link import LocalLink
+from broker.native.sys_topics import SysTopics
+from broker.native.web_socket import WebSocket
 
 log = logging.getLogger(__name__)
 
 MAX_PACKET_BYTES = 16 * 1024 * 1024
 """The largest packet that a client may send: a camera's picture, but no film."""
-
-MAX_CONNECTIONS = 10_000
 
 STOP_S = 2.0
 """How long clients may take to read what is left for them when the broker stops."""
@@ -36,19 +44,41 @@ REMEDY = (
 class Engine:
     """A core and the connections that come to it."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, *, arrivals: Arrivals | None = None) -> None:
         self.core = core
-        self._open: set[Connection] = set()
+        self.arrivals = arrivals or Arrivals(core.counters)
+        self._open: dict[Connection, str] = {}
 
-    def connection(self) -> Connection:
-        """A protocol for one client that has just connected."""
+    def connection(self, address: str) -> Connection | None:
+        """A protocol for one client that has just come; None where it is one too many."""
+        if not self.arrivals.enter(address):
+            return None
         connection = Connection(
-            max_packet_bytes=self.core.max_packet_bytes, ended=self._open.discard
+            max_packet_bytes=self.core.max_packet_bytes,
+            ended=self._ended,
+            counters=self.core.counters,
         )
         connection.client = Client(self.core, connection)
-        connection.is_refused = len(self._open) >= MAX_CONNECTIONS
-        self._open.add(connection)
+        self._open[connection] = address
         return connection
+
+    def web_socket(self, gate: Gate, address: str) -> WebSocket | None:
+        """The same over WebSocket."""
+        connection = self.connection(address)
+        if connection is None:
+            return None
+        return WebSocket(connection, gate, max_message_bytes=self.core.max_packet_bytes)
+
+    def failed(self, protocol: asyncio.Protocol) -> None:
+        """Forget a client that got no connection after all."""
+        self._ended(protocol.connection if isinstance(protocol, WebSocket) else protocol)
+
+    def attach(self, peer_host: str, *, must_log_in: bool) -> Attached | None:
+        """See `broker.attachment.Attach`."""
+        connection = self.connection(peer_host)
+        if connection is None:
+            return None
+        return AttachedConnection(connection, peer_host, must_log_in=must_log_in)
 
     def connect(
         self,
@@ -74,32 +104,67 @@ class Engine:
             connection.abort()
         await asyncio.sleep(0)
 
+    def _ended(self, connection: asyncio.BaseProtocol) -> None:
+        assert isinstance(connection, Connection)
+        address = self._open.pop(connection, None)
+        if address is not None:
+            self.arrivals.leave(address)
+
 
 @asynccontextmanager
 async def running(
-    listeners: Sequence[str], users: Users, *, anonymous: bool
+    listeners: Sequence[str],
+    users: Users,
+    *,
+    anonymous: bool,
+    origins: Collection[str] = (),
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[tuple[Engine, list[str]]]:
-    """Serve mqtt:// listeners; gives the engine and the urls with the real ports.
+    """Serve listeners; gives the engine and the urls with the real ports.
 
-    Raises ListenError. Leaving takes less than five seconds, whatever the clients do.
+    `tls` is for mqtts:// and wss://, `origins` are the sites beside our own whose pages may come
+    over ws:// and wss://. Raises ListenError. Leaving takes less than five seconds, whatever the
+    clients do.
     """
-    loop = asyncio.get_running_loop()
-    core = Core(users, anonymous=anonymous, max_packet_bytes=MAX_PACKET_BYTES)
-    users.on_change(core.judge_again)
-    engine = Engine(core)
     async with AsyncExitStack() as stack:
+        core = Core(
+            users,
+            anonymous=anonymous,
+            max_packet_bytes=MAX_PACKET_BYTES,
+            counters=Counters(),
+        )
+        users.on_change(core.judge_again)
+        engine = Engine(core)
         urls: list[str] = []
-        for url in listeners:
-            parts = urlsplit(url)
+        serving: list[Listener] = []
+        for parts in map(urlsplit, listeners):
             host = parts.hostname or ""
             port = DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
             sockets = listen(host, port, remedy=REMEDY)
-            for sock in sockets:
-                server = await loop.create_server(engine.connection, sock=sock)
-                stack.callback(server.close)
-            urls.append(f"{parts.scheme}://{netloc(host, sockets[0].getsockname()[1])}")
+            arrive: Arrive = engine.connection
+            if parts.scheme in ("ws", "wss"):
+                gate = Gate(parts.path, origins, anybody=not users.exist)
+                arrive = partial(engine.web_socket, gate)
+            listener = Listener(sockets, arrive, engine.failed, core.counters, _tls_of(parts, tls))
+            stack.push_async_callback(listener.close)
+            serving.append(listener)
+            real = netloc(host, sockets[0].getsockname()[1])
+            urls.append(parts._replace(netloc=real).geturl())
+        sys_topics = SysTopics(core)
         try:
+            for listener in serving:
+                listener.start()
+            sys_topics.start()
             yield engine, urls
         finally:
+            sys_topics.stop()
             await stack.aclose()
             await engine.end()
+
+
+def _tls_of(parts: SplitResult, tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    if parts.scheme not in ("mqtts", "wss"):
+        return None
+    if tls is None:
+        raise ValueError(f"{parts.scheme}:// without a certificate")
+    return tls

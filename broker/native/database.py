@@ -65,6 +65,9 @@ MAX_FILE_BYTES = 2 * 1024 * 1024 * 1024
 """At this size the file is as full as a full disk: the broker goes on in memory."""
 
 _PAGE_BYTES = 4096
+_BUSY_S = 1.0
+"""How long another program may keep the file for itself before that counts as a refusal."""
+
 _MAX_WAL_BYTES = 16 * 1024 * 1024
 
 _OWNED_TABLES = ("subscription", "received", "delivery")
@@ -99,7 +102,7 @@ class Database:
         self, path: Path, *, durability: Durability, max_bytes: int = MAX_FILE_BYTES
     ) -> None:
         """Open or make the file; raises EngineError for one of a newer Fieldgate."""
-        self._file = sqlite3.connect(path, isolation_level=None)
+        self._file = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
         try:
             self._prepare(path, max_bytes)
         except BaseException:

@@ -125,12 +125,19 @@ class DurableStore:
     """See above, and `Store`. Lives on one event loop."""
 
     def __init__(
-        self, database: Database, thread: ThreadPoolExecutor, next_number: int, *, gather_s: float
+        self,
+        database: Database,
+        thread: ThreadPoolExecutor,
+        next_number: int,
+        *,
+        gather_s: float,
+        retry_s: float,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._database = database
         self._thread = thread
         self._gather_s = gather_s
+        self._retry_s = retry_s
         self._next_number = next_number
         self.batch = Batch(next_number)
         self._writing: asyncio.Future[None] | None = None
@@ -283,13 +290,13 @@ class DurableStore:
                 "The disk does not take what the broker keeps (%s): sessions, queued and retained"
                 " messages are in memory only until it does, and it is tried every %.0f s.",
                 error,
-                RETRY_S,
+                self._retry_s,
             )
         self.undurable += self.noted - self._durable
         self._is_due = False
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(RETRY_S, self._hand_over)
+        self._timer = self._loop.call_later(self._retry_s, self._hand_over)
         self._settle(self.noted)
 
     def _settle(self, mark: int) -> None:
@@ -348,6 +355,7 @@ async def opened(
     *,
     durability: Durability = "process",
     gather_s: float = GATHER_S,
+    retry_s: float = RETRY_S,
     max_bytes: int = MAX_FILE_BYTES,
 ) -> AsyncIterator[tuple[Store, EarlierLife]]:
     """The store in a folder, and what it holds; without a folder, one that keeps nothing.
@@ -387,7 +395,9 @@ async def opened(
             yield OFF_STORE, EarlierLife()
             return
         database, contents = found
-        store = DurableStore(database, thread, contents.next_number, gather_s=gather_s)
+        store = DurableStore(
+            database, thread, contents.next_number, gather_s=gather_s, retry_s=retry_s
+        )
         sessions = [_restored(store, each) for each in contents.sessions]
         try:
             yield store, EarlierLife(contents.was_stopped, contents.retained, sessions)

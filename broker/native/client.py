@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from broker.access import Action, User
 from broker.errors import PacketError
 from broker.link import QoS
+from broker.native.aliases import MAX_ALIASES, TopicAliases
 from broker.native.connection import Connection
 from broker.native.mqtt_session import MqttSession
 from broker.native.packet import (
@@ -42,9 +44,8 @@ if TYPE_CHECKING:
     from broker.native.core import Core
 
 RECEIVE_MAXIMUM = 1000
-"""QoS 2 messages that a client may have open with us at once."""
+"""QoS 2 messages that an MQTT 5 client may have open with us at once; before 5 it can't be told."""
 
-TOPIC_ALIAS_MAXIMUM = 100
 MAX_VERDICTS = 1000
 """Topics for which a client's right to publish is remembered; beyond it they are judged anew."""
 
@@ -60,6 +61,22 @@ WINDOW_5 = 100
 class Client:
     """The rules of one connection. Its MQTT session may be older, and outlive it."""
 
+    __slots__ = (
+        "_aliases",
+        "_connection",
+        "_core",
+        "_is_held",
+        "_joining",
+        "_replays",
+        "_session",
+        "_unsettled",
+        "_verdicts",
+        "_version",
+        "client_id",
+        "user",
+        "will",
+    )
+
     def __init__(self, core: Core, connection: Connection) -> None:
         self._core = core
         self._connection = connection
@@ -69,17 +86,7 @@ class Client:
         self._version = Version.V311
         self._unsettled = 0
         self._is_held = False
-        self._handlers: dict[type[Packet], Callable[[Any], None]] = {
-            Publish: self._publish,
-            Puback: self._acknowledged,
-            Pubrec: self._pubrec,
-            Pubrel: self._pubrel,
-            Pubcomp: self._acknowledged,
-            Subscribe: self._subscribe,
-            Unsubscribe: self._unsubscribe,
-            Pingreq: self._pingreq,
-            Disconnect: self._disconnect,
-        }
+        self._replays: deque[Grant] = deque()
         self._session: MqttSession | None = None
         self.user = User(None)
         self.client_id = ""
@@ -94,41 +101,49 @@ class Client:
                 raise PacketError(Reason.PROTOCOL_ERROR, "the first packet must be CONNECT")
             self._connect(packet)
             return
-        handler = self._handlers.get(type(packet))
+        handler = self._HANDLERS.get(type(packet))
         if handler is None:  # a second CONNECT [MQTT-3.1.0-2], AUTH that nobody asked for
             raise PacketError(Reason.PROTOCOL_ERROR, f"no {type(packet).__name__} may come now")
-        handler(packet)
+        handler(self, packet)
 
     def fail(self, error: PacketError) -> None:
         """Say goodbye to a client that broke the rules."""
-        reason = error.reason
-        if self._session is None:
-            self._refuse(reason, str(error))
+        if self._session is not None:
+            self.end(error.reason, str(error))
             return
-        self.end(reason, str(error))
+        version = self._connection.named_version
+        if version is Version.V5:  # [MQTT5-3.1.4-1] allows us to say why
+            self._version = self._connection.version = version
+            self._refuse(error.reason, str(error))
+        elif error.reason in _SAID_BEFORE_5:
+            self._refuse(error.reason, "")
+        else:  # [MQTT-3.1.4-1]: without a CONNACK
+            self._connection.close()
 
     def end(self, reason: Reason, message: str = "") -> None:
-        """End the connection; MQTT 5 hears why."""
+        """End the connection, and tell an MQTT 5 client why [MQTT5-4.13.1]."""
         if self._version is Version.V5 and self._session is not None:
             properties = Properties(reason_string=message) if message else EMPTY
-            self._connection.send_packet(Disconnect(reason, properties))
+            # The reason string goes where the packet would be too large [MQTT5-3.14.2-3].
+            if not self._connection.send_packet(Disconnect(reason, properties)) and message:
+                self._connection.send_packet(Disconnect(reason))
+        self._close()
+
+    def _close(self) -> None:
+        """Nothing goes either way any more, so the session is left at once."""
         self._connection.close()
+        self._leave()
+
+    def _leave(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            self._core.left(self, session)
 
     def lost(self) -> None:
         """The connection is gone: the session may stay, the will may be due."""
         if self._joining is not None:
             self._joining.cancel()
-        session, self._session = self._session, None
-        if session is not None:
-            self._core.left(self, session)
-
-    def take_over(self, reason: Reason = Reason.SESSION_TAKEN_OVER) -> None:
-        """Let go of the session now: another connection has its client id [MQTT-3.1.4-3]."""
-        session = self._session
-        self.end(reason)
-        self._session = None
-        if session is not None:
-            self._core.left(self, session)
+        self._leave()
 
     def has_room(self) -> None:
         if self._session is not None:
@@ -141,61 +156,71 @@ class Client:
         if connect.properties.authentication_method is not None:  # [MQTT5-4.12.0-1]
             self._refuse(Reason.BAD_AUTHENTICATION_METHOD, "no authentication method is known")
             return
-        if not connect.client_id and not connect.clean_start and connect.version is Version.V311:
-            self._refuse(Reason.CLIENT_IDENTIFIER_NOT_VALID, "")  # [MQTT-3.1.3-8]
-            return
-        if not connect.client_id and connect.version is Version.V31:
-            self._refuse(Reason.CLIENT_IDENTIFIER_NOT_VALID, "")  # 3.1: 1 to 23 characters
+        self._connection.complete()
+        answer = self._core.admitted(connect.username, must_log_in=self._connection.must_log_in)
+        if answer is not None:
+            self._join(connect, *answer)
             return
         # Whether a password is right takes a while to find out, and nothing changes until then.
         self._connection.hold()
-        self._joining = asyncio.get_running_loop().create_task(self._join(connect))
+        self._joining = asyncio.get_running_loop().create_task(self._join_checked(connect))
 
-    async def _join(self, connect: Connect) -> None:
-        if self._connection.must_log_in and connect.username is None:
-            self._joining = None
-            self._refuse(Reason.NOT_AUTHORIZED, "nobody is anonymous here")
-            return
+    async def _join_checked(self, connect: Connect) -> None:
         user, reason = await self._core.authenticate(
-            connect.username, connect.password, self._connection.peer_host
+            connect.username or "", connect.password or b"", self._connection.peer_host
         )
         self._joining = None
-        if not self._connection.is_open:
-            return
-        client_id = connect.client_id or self._core.new_client_id()
+        if self._connection.is_open:
+            self._join(connect, user, reason)
+            self._connection.release()
+
+    def _join(self, connect: Connect, user: User | None, reason: Reason) -> None:
         if user is None:
             self._refuse(reason, "")
             return
+        client_id = connect.client_id or self._core.new_client_id()
         self.user, self.client_id = user, client_id
         if connect.will is not None and not self._may_publish(connect.will.topic):
             self._refuse(Reason.NOT_AUTHORIZED, "the will may not be published")
             return
-        properties = connect.properties
-        self._connection.max_frame_bytes = properties.maximum_packet_size
-        self._connection.window = (
-            min(properties.receive_maximum or 65_535, WINDOW_5)
-            if self._version is Version.V5
-            else WINDOW_3
-        )
+        if not self._core.may_take(client_id, user):
+            self._refuse(Reason.CLIENT_IDENTIFIER_NOT_VALID, "another user has a client of this id")
+            return
+        connection, properties = self._connection, connect.properties
+        connection.max_frame_bytes = properties.maximum_packet_size
+        connection.window = WINDOW_3
+        if self._version is Version.V5:
+            connection.window = min(properties.receive_maximum or 65_535, WINDOW_5)
+            if properties.topic_alias_maximum:
+                connection.aliases = TopicAliases(properties.topic_alias_maximum)
         session, is_present = self._core.join(
             self, clean_start=connect.clean_start, expiry_s=_expiry_s(connect)
         )
         self._session = session
         self.will = connect.will
-        assigned = client_id if not connect.client_id else None
-        self._connection.connected(connect.keep_alive_s)
-        self._connection.send_packet(Connack(is_present, Reason.SUCCESS, self._welcome(assigned)))
-        session.wire = self._connection
+        keep_alive_s = connect.keep_alive_s
+        at_most_s = self._core.max_keep_alive_s
+        if self._version is Version.V5 and at_most_s:
+            keep_alive_s = min(keep_alive_s or at_most_s, at_most_s)
+        welcome = self._welcome(
+            client_id if not connect.client_id else None,
+            keep_alive_s if keep_alive_s != connect.keep_alive_s else None,
+        )
+        connection.connected(keep_alive_s)
+        if not connection.send_packet(Connack(is_present, Reason.SUCCESS, welcome)):
+            self._close()  # it takes no packet so large [MQTT5-3.1.2-24]
+            return
+        session.wire = connection
         session.resume()
-        self._connection.release()
 
-    def _welcome(self, assigned: str | None) -> Properties:
+    def _welcome(self, assigned: str | None, keep_alive_s: int | None) -> Properties:
         if self._version is not Version.V5:
             return EMPTY
         return Properties(
             assigned_client_identifier=assigned,
+            server_keep_alive_s=keep_alive_s,  # [MQTT5-3.1.2-21]
             receive_maximum=RECEIVE_MAXIMUM,
-            topic_alias_maximum=TOPIC_ALIAS_MAXIMUM,
+            topic_alias_maximum=MAX_ALIASES,
             maximum_packet_size=self._core.max_packet_bytes,
         )
 
@@ -220,7 +245,9 @@ class Client:
             if packet.packet_id in session.received_ids:  # [MQTT-4.3.3-2]: we have it
                 self._settle(Pubrec(packet.packet_id), since=-1)  # perhaps not durable yet
                 return
-            if len(session.received_ids) >= RECEIVE_MAXIMUM:  # [MQTT5-3.3.4-9]
+            if (
+                self._version is Version.V5 and len(session.received_ids) >= RECEIVE_MAXIMUM
+            ):  # [MQTT5-3.3.4-9]
                 raise PacketError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "too many open QoS 2 messages")
         since = self._core.store.noted
         reason = Reason.NOT_AUTHORIZED
@@ -259,7 +286,7 @@ class Client:
         return reason if self._version is Version.V5 else Reason.SUCCESS
 
     def _resolve_alias(self, alias: int, topic: str) -> str:
-        if alias > TOPIC_ALIAS_MAXIMUM:  # [MQTT5-3.3.2-9]
+        if alias > MAX_ALIASES:  # [MQTT5-3.3.2-9]
             raise PacketError(
                 Reason.TOPIC_ALIAS_INVALID, f"a topic alias above the maximum {alias}"
             )
@@ -271,9 +298,15 @@ class Client:
             raise PacketError(Reason.PROTOCOL_ERROR, f"topic alias {alias} stands for nothing")
         return known
 
-    def _acknowledged(self, packet: Puback | Pubcomp) -> None:
+    def _puback(self, packet: Puback) -> None:
         assert self._session is not None
         self._session.acknowledged(packet.packet_id)
+        self._go_on_replaying()
+
+    def _pubcomp(self, packet: Pubcomp) -> None:
+        assert self._session is not None
+        self._session.completed(packet.packet_id)
+        self._go_on_replaying()
 
     def _pingreq(self, _packet: Pingreq) -> None:
         self._connection.send_packet(Pingresp())
@@ -283,6 +316,7 @@ class Client:
         failed = packet.reason.is_failure
         is_known = self._session.received(packet.packet_id, failed=failed)
         if failed:
+            self._go_on_replaying()
             return
         reason = Reason.SUCCESS if is_known else Reason.PACKET_IDENTIFIER_NOT_FOUND
         pubrel = Pubrel(packet.packet_id, self._answer(reason))
@@ -321,7 +355,6 @@ class Client:
         identifier = identifiers[0] if identifiers else None
         since = self._core.store.noted
         reasons: list[Reason] = []
-        replayed: list[Grant] = []
         for request in packet.requests:
             reason, grant, is_new = self._grant(request, identifier, session)
             reasons.append(reason)
@@ -330,22 +363,17 @@ class Client:
                 and grant.share is None
                 and (request.retain_handling == 0 or (request.retain_handling == 1 and is_new))
             ):
-                replayed.append(grant)
+                self._replays.append(grant)
         self._settle(Suback(packet.packet_id, tuple(reasons)), since)
-        if replayed:
-            self._connection.work_off(self._replay(replayed, session))
+        if self._replays and not self._connection.is_stepping:
+            self._connection.work_off(self._replay(session))
 
     def _grant(
         self, request: SubscribeRequest, identifier: int | None, session: MqttSession
     ) -> tuple[Reason, Grant | None, bool]:
         share, topic_filter = split_share(request.filter)
-        if share is not None and request.no_local:  # [MQTT5-3.8.3-4]
-            raise PacketError(Reason.PROTOCOL_ERROR, "a shared subscription with No Local")
-        failure = Reason.UNSPECIFIED_ERROR if self._version is not Version.V5 else None
         if not self._core.policy.grants(self.user, topic_filter, client_id=self.client_id):
-            return failure or Reason.NOT_AUTHORIZED, None, False
-        if self._core.subscription_count(session) >= MAX_SUBSCRIPTIONS:
-            return failure or Reason.QUOTA_EXCEEDED, None, False
+            return Reason.NOT_AUTHORIZED, None, False
         grant = Grant(
             topic_filter,
             request.qos,
@@ -354,18 +382,40 @@ class Client:
             identifier=identifier,
             share=share,
         )
+        is_full = self._core.subscription_count(session) >= MAX_SUBSCRIPTIONS
+        if (is_full and not self._core.has_like(session, grant)) or (
+            len(self._replays) >= MAX_SUBSCRIPTIONS
+        ):
+            return Reason.QUOTA_EXCEEDED, None, False
         session.record.granted(grant)
         return Reason(request.qos), grant, self._core.subscribe(session, grant)
 
-    def _replay(self, grants: list[Grant], session: MqttSession) -> Iterator[None]:
-        """Send the retained messages of new subscriptions, each as it is when its turn comes."""
-        for grant in grants:
+    def _replay(self, session: MqttSession) -> Iterator[bool]:
+        """Send the retained messages of new subscriptions, each as it is when its turn comes.
+
+        Where many of them wait for the client's acknowledgements, the others wait for that.
+        """
+        retained = self._core.retained
+        while self._replays:
+            grant = self._replays.popleft()
             identifiers = () if grant.identifier is None else (grant.identifier,)
-            for topic in self._core.retained.topics(grant.topic_filter):
-                message = self._core.retained.get(topic, self._connection.now())
+            for topic in retained.walk(grant.topic_filter):
+                while session.is_half_full:
+                    yield False
+                if topic is None:
+                    yield True
+                    continue
+                if not self._core.holds(session, grant):  # it has ended meanwhile
+                    break
+                message = retained.get(topic, self._connection.now())
                 if message is not None:
                     session.deliver_retained(message, grant.qos, identifiers)
-                yield
+                    message.forget_encodings()
+                yield True
+
+    def _go_on_replaying(self) -> None:
+        if self._connection.is_stepping and self._session is not None:
+            self._connection.go_on()
 
     def _unsubscribe(self, packet: Unsubscribe) -> None:
         assert self._session is not None
@@ -396,9 +446,25 @@ class Client:
             if self._session.expiry_s == 0 and expiry_s:  # [MQTT5-3.14.2-2]
                 raise PacketError(Reason.PROTOCOL_ERROR, "this session can't be made to last")
             self._session.expiry_s = None if expiry_s == NEVER else expiry_s
-        if packet.reason is not Reason.DISCONNECT_WITH_WILL_MESSAGE:  # [MQTT-3.14.4-3]
+        if packet.reason is Reason.NORMAL_DISCONNECTION:  # [MQTT-3.14.4-3]
             self.will = None
-        self._connection.close()
+        self._close()
+
+    _HANDLERS: ClassVar[Mapping[type, Callable[[Client, Any], None]]] = {
+        Publish: _publish,
+        Puback: _puback,
+        Pubrec: _pubrec,
+        Pubrel: _pubrel,
+        Pubcomp: _pubcomp,
+        Subscribe: _subscribe,
+        Unsubscribe: _unsubscribe,
+        Pingreq: _pingreq,
+        Disconnect: _disconnect,
+    }
+
+
+_SAID_BEFORE_5 = (Reason.UNSUPPORTED_PROTOCOL_VERSION, Reason.CLIENT_IDENTIFIER_NOT_VALID)
+"""What a CONNACK before MQTT 5 can say of a packet that is not right."""
 
 
 NEVER = 0xFFFFFFFF

@@ -1,18 +1,20 @@
 """One client's connection: bytes in, packets handled in their order, frames out once a turn.
 
-Bounds: a slice of work at a time, so that no client holds the loop; `HIGH_WATER` bytes that the
-client hasn't read, beyond which QoS 0 is dropped and the rest waits in its MQTT session;
-`CONNECT_S` until CONNECT is complete; one and a half keep-alives without a sign of life.
+Bounds: a slice of work at a time, so that no client holds the loop; `READ_AHEAD` bytes that wait
+to be worked off; `HIGH_WATER` bytes that the client hasn't read, beyond which QoS 0 is dropped
+and the rest waits in its MQTT session, and as much again of answers, beyond which its packets wait;
+`CONNECT_S` until CONNECT is complete; one and a half keep-alives without a byte from it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from time import monotonic  # uvloop's own time goes by the millisecond
+from time import monotonic
 from typing import Protocol, cast
 
 from broker.errors import PacketError
+from broker.native.aliases import TopicAliases
 from broker.native.counters import Counters
 from broker.native.encode import encode
 from broker.native.packet import Packet, Version
@@ -20,17 +22,18 @@ from broker.native.reason import Reason
 from broker.native.stream import PacketStream
 
 CONNECT_S = 10.0
-CLOSE_S = 5.0
-"""How long a client may take to read the last of what it was sent."""
+CLOSE_S = 2.0
+"""How long a client may take to read the last of what it was sent, and to close its side."""
 
 SLICE_S = 0.002
 """How long one client's packets are worked off before others have their turn."""
 
-LOOK_EVERY = 32
-"""Packets between two looks at the clock."""
-
 HIGH_WATER = 1024 * 1024
 """A second of a slow line, and a bound on what a thousand frozen clients cost."""
+
+READ_AHEAD = 64 * 1024
+FLUSH_BYTES = 256 * 1024
+"""What is joined in one turn; a turn that sends more writes more than once."""
 
 
 class Client(Protocol):
@@ -52,6 +55,40 @@ class Client(Protocol):
 class Connection(asyncio.Protocol):
     """See above; also the `Wire` of the MQTT session that it carries."""
 
+    __slots__ = (
+        "_can_write",
+        "_closing",
+        "_counters",
+        "_ended",
+        "_heard",
+        "_holds",
+        "_in_work",
+        "_is_due",
+        "_is_finished",
+        "_is_lost",
+        "_is_reading",
+        "_keep_alive_s",
+        "_loop",
+        "_out",
+        "_out_bytes",
+        "_saw_eof",
+        "_steps",
+        "_steps_hold",
+        "_stream",
+        "_takes",
+        "_timer",
+        "_transport",
+        "_unread",
+        "aliases",
+        "client",
+        "is_open",
+        "max_frame_bytes",
+        "must_log_in",
+        "peer_host",
+        "version",
+        "window",
+    )
+
     def __init__(
         self,
         *,
@@ -63,11 +100,19 @@ class Connection(asyncio.Protocol):
         self._stream = PacketStream(max_packet_bytes=max_packet_bytes)
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
+        self._out_bytes = 0
         self._can_write = True
-        self._is_working = False
+        self._unread = 0  # of answers, in bytes, since it reads no more
+        self._takes = True  # its packets count
+        self._in_work = False
+        self._is_due = False  # `_work` will be called
         self._is_reading = True
+        self._saw_eof = False
+        self._is_lost = False
+        self._is_finished = False
         self._holds = 0
-        self._steps: Iterator[None] | None = None
+        self._steps: Iterator[bool] | None = None
+        self._steps_hold = False
         self._heard = self._loop.time()
         self._keep_alive_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -75,14 +120,13 @@ class Connection(asyncio.Protocol):
         self._ended = ended
         self._counters = counters or Counters()
         self.client: Client | None = None
-        self.is_refused = False
-        """Whether it is one connection too many, closed as soon as it is made."""
         self.is_open = False
         self.must_log_in = False
         """Whether nobody is anonymous here, whatever the rules for "*" are."""
         self.version = Version.V311
         self.window = 20
         self.max_frame_bytes: int | None = None
+        self.aliases: TopicAliases | None = None
         self.peer_host = ""
 
     # --- for the client's side of the broker
@@ -92,35 +136,60 @@ class Connection(asyncio.Protocol):
         """Whether the client reads what it is sent."""
         return self._can_write and self.is_open
 
+    @property
+    def named_version(self) -> Version | None:
+        """The version that its CONNECT named, also where that was refused."""
+        return self._stream.version
+
     def now(self) -> float:
         return self._loop.time()
 
     def send(self, frame: bytes) -> bool:
         """Send a whole packet at the end of this turn; false if the client takes none so large."""
-        if self.max_frame_bytes is not None and len(frame) > self.max_frame_bytes:
+        size = len(frame)
+        if self.max_frame_bytes is not None and size > self.max_frame_bytes:
             return False
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(frame)
+        self._out_bytes += size
+        if self._out_bytes > FLUSH_BYTES:
+            self._flush()
         return True
 
-    def send_packet(self, packet: Packet) -> None:
-        self._counters.answers_sent += 1
-        self.send(encode(packet, self.version))
+    def send_packet(self, packet: Packet) -> bool:
+        """The same, for a packet that is no PUBLISH; it goes nowhere once the connection closes."""
+        self._counters.answers_sent += self.is_open
+        if not self.is_open:
+            return False
+        frame = encode(packet, self.version)
+        if not self._can_write:
+            self._unread += len(frame)
+        return self.send(frame)
 
     def close(self) -> None:
         """Send what is waiting and close; nothing that the client sends counts any more."""
+        self._takes = False
         if not self.is_open:
             return
-        self.is_open = False
         self._flush()
-        assert self._transport is not None
-        self._transport.close()
-        # A client that doesn't read would keep what is buffered for it, and the connection.
-        self._closing = self._loop.call_later(CLOSE_S, self._transport.abort)
+        self.is_open = False
+        transport = self._transport
+        assert transport is not None
+        if transport.is_closing():
+            return
+        # Closing with bytes unread makes the system send a reset, which could overtake our last
+        # packet at the client: so we end our side, read on, and let the client close.
+        self._read_on(True)
+        if _can_write_eof(transport):
+            transport.write_eof()
+        else:
+            transport.close()
+        self._closing = self._loop.call_later(CLOSE_S, transport.abort)
 
     def abort(self) -> None:
         """Close at once, whatever is waiting."""
+        self._takes = False
         self.is_open = False
         if self._transport is not None:
             self._transport.abort()
@@ -130,9 +199,14 @@ class Connection(asyncio.Protocol):
         if self.client is not None:
             self.client.fail(PacketError(Reason.SERVER_SHUTTING_DOWN, ""))
 
+    def complete(self) -> None:
+        """CONNECT is there: how long we take to judge it is not the client's fault."""
+        self._stop_timer()
+
     def connected(self, keep_alive_s: float) -> None:
-        """CONNECT is accepted: from now on the keep-alive counts [MQTT-3.1.2-24]."""
+        """CONNECT is accepted: from now on the keep-alive counts [MQTT-3.1.2-22]."""
         self._keep_alive_s = keep_alive_s
+        self._heard = self._loop.time()
         self._set_timer()
 
     def hold(self) -> None:
@@ -141,87 +215,126 @@ class Connection(asyncio.Protocol):
 
     def release(self) -> None:
         self._holds -= 1
-        self._work()
+        if not self._in_work:
+            self._work()
 
-    def work_off(self, steps: Iterator[None]) -> None:
-        """Take steps, a slice at a time and as the client reads, before its next packet."""
+    @property
+    def is_stepping(self) -> bool:
+        """Whether the last steps of `work_off` are not all taken yet."""
+        return self._steps is not None
+
+    def work_off(self, steps: Iterator[bool]) -> None:
+        """Take steps, a slice at a time and as the client reads, before its next packet.
+
+        A step that gives False waits for `go_on`, and meanwhile the client's packets go on.
+        """
         assert self._steps is None
         self._steps = steps
-        self.hold()
+        self._steps_hold = True
+        self._holds += 1
         self._step()
+
+    def go_on(self) -> None:
+        """Take the next steps, if they wait for this."""
+        if self._steps is not None and not self._steps_hold:
+            self._steps_hold = True
+            self._holds += 1
+            self._loop.call_soon(self._step)
 
     # --- from the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
-        transport.set_write_buffer_limits(high=HIGH_WATER)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
+        self._transport.set_write_buffer_limits(high=HIGH_WATER)
         peer = transport.get_extra_info("peername")
         self.peer_host = peer[0] if isinstance(peer, tuple) else ""
         self.is_open = True
         self._timer = self._loop.call_later(CONNECT_S, self._no_connect)
-        if self.is_refused:
-            self.abort()
 
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
-        if not self.is_open:
+        if not self._takes:
             return
         self._counters.bytes_received += len(data)
         self._stream.feed(data)
-        if not self._is_working:
+        if not self._is_due:
             self._work()
+
+    def eof_received(self) -> bool:
+        """The client will send no more: close, once all that it has sent is worked off."""
+        self._saw_eof = True
+        return self._takes and (self._is_due or self._holds > 0)
 
     def pause_writing(self) -> None:
         self._can_write = False
 
     def resume_writing(self) -> None:
         self._can_write = True
-        self._heard = self._loop.time()  # it reads: that is a sign of life
-        if self._steps is not None:
+        self._unread = 0
+        if self._steps_hold:
             self._step()
-        elif self.client is not None:
+        elif not self._is_due:
+            self._work()
+        if self.is_open and self.client is not None:
             self.client.has_room()
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self.is_open = False
+        self._is_lost = True
         self._out.clear()
         self._steps = None
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._steps_hold:
+            self._steps_hold = False
+            self._holds -= 1
+        self._stop_timer()
         if self._closing is not None:
             self._closing.cancel()
-        if self.client is not None:
-            self.client.lost()
-        self._ended(self)
+        if self._holds:  # it was not let in yet
+            self._takes = False
+        if not self._is_due and not self._in_work:
+            self._work()  # what came before the end counts
 
     # --- how
 
     def _work(self) -> None:
         """Handle packets until there is none, or this client's slice is over."""
-        self._is_working = False
-        client, stream = self.client, self._stream
+        self._is_due = False
+        client, next_packet = self.client, self._stream.next_packet
         assert client is not None
+        is_stuffed = self._unread > HIGH_WATER
         count = 0
         began = monotonic()
+        self._in_work = True
         try:
-            while self.is_open and not self._holds:
-                packet = stream.next_packet()
+            while self._takes and not self._holds and not is_stuffed:
+                packet = next_packet()
                 if packet is None:
                     break
-                client.handle(packet)
                 count += 1
-                if count % LOOK_EVERY == 0 and monotonic() - began > SLICE_S:
-                    self._is_working = True
+                client.handle(packet)
+                if monotonic() - began > SLICE_S:
+                    self._is_due = True
                     self._loop.call_soon(self._work)
                     break
         except PacketError as error:
             client.fail(error)
-        self._counters.packets_received += count
-        self._read_on(not self._is_working and not self._holds)
+        finally:
+            self._in_work = False
+            self._counters.packets_received += count
+        is_busy = self._is_due or self._holds > 0 or is_stuffed
+        if self._is_lost:
+            if not self._is_due:
+                self._finish()
+        elif self.is_open:
+            self._read_on(not is_busy or self._stream.buffered < READ_AHEAD)
+            if self._saw_eof and not is_busy:
+                assert self._transport is not None
+                self._flush()
+                self._transport.close()
 
     def _read_on(self, wanted: bool) -> None:
-        """Take in no more than is worked off."""
-        if wanted == self._is_reading or not self.is_open:
+        """Take in little more than is worked off."""
+        if wanted == self._is_reading:
             return
         self._is_reading = wanted
         assert self._transport is not None
@@ -231,43 +344,66 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _step(self) -> None:
-        steps = self._steps
-        if steps is None:
+        if self._steps is None or not self._steps_hold:
             return
         began = monotonic()
-        for _ in steps:
-            if not self._can_write:
-                return  # resume_writing goes on
+        while self.has_room:  # else resume_writing goes on
+            goes_on = next(self._steps, None)
+            if not goes_on:
+                if goes_on is None:
+                    self._steps = None
+                self._steps_hold = False
+                self.release()
+                return
             if monotonic() - began > SLICE_S:
                 self._loop.call_soon(self._step)
                 return
-        self._steps = None
-        self.release()
 
     def _flush(self) -> None:
         if self._out and self._transport is not None:
             out, self._out = self._out, []
+            self._out_bytes = 0
             data = b"".join(out) if len(out) > 1 else out[0]
             self._counters.packets_sent += len(out)
             self._counters.bytes_sent += len(data)
             self._transport.write(data)
+
+    def _finish(self) -> None:
+        assert self.client is not None
+        self._takes = False
+        if not self._is_finished:
+            self._is_finished = True
+            self.client.lost()
+            self._ended(self)
 
     def _no_connect(self) -> None:
         self._timer = None
         self._counters.unfinished_connects += 1
         self.close()
 
-    def _set_timer(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _set_timer(self) -> None:
+        self._stop_timer()
         if self._keep_alive_s and self.is_open:
             due = self._heard + 1.5 * self._keep_alive_s
             self._timer = self._loop.call_at(due, self._check_keep_alive)
 
     def _check_keep_alive(self) -> None:
         self._timer = None
+        if not self._is_reading and self._can_write:
+            self._heard = self._loop.time()  # it is we who didn't listen
         if self._loop.time() < self._heard + 1.5 * self._keep_alive_s:
             self._set_timer()
         elif self.client is not None:
             self.client.fail(PacketError(Reason.KEEP_ALIVE_TIMEOUT, "nothing came for too long"))
+
+
+def _can_write_eof(transport: asyncio.Transport) -> bool:
+    try:
+        return transport.can_write_eof()
+    except NotImplementedError:  # a transport of our own, which knows a better way to end
+        return False

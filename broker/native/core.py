@@ -70,6 +70,7 @@ class Core:
         *,
         anonymous: bool,
         max_packet_bytes: int,
+        max_keep_alive_s: int | None = None,
         store: Store = OFF_STORE,
         counters: Counters | None = None,
     ) -> None:
@@ -77,6 +78,8 @@ class Core:
         self._users = users
         self._anonymous = anonymous
         self.max_packet_bytes = max_packet_bytes
+        self.max_keep_alive_s = max_keep_alive_s
+        """What MQTT 5 clients are told to keep to; None: what they say."""
         self.store = store
         self.counters = counters or Counters()
         self.retained = RetainedMessages()
@@ -84,7 +87,7 @@ class Core:
         self._clients: dict[str, Client] = {}
         self._sessions: dict[str, MqttSession] = {}
         self._absent: dict[str, asyncio.TimerHandle | None] = {}
-        self._wills: dict[str, tuple[asyncio.TimerHandle, Routed]] = {}
+        self._wills: dict[str, tuple[asyncio.TimerHandle, Will, User]] = {}
 
     # --- who may
 
@@ -92,19 +95,30 @@ class Core:
     def policy(self) -> Policy:
         return self._users.policy
 
-    async def authenticate(
-        self, name: str | None, password: bytes | None, address: str
-    ) -> tuple[User | None, Reason]:
-        """Who logs in, or None and why not. Nothing changes by it."""
+    def admitted(
+        self, name: str | None, *, must_log_in: bool = False
+    ) -> tuple[User | None, Reason] | None:
+        """Who comes in, or None and why not; None where a password has to be checked first."""
+        if must_log_in and name is None:
+            return None, Reason.NOT_AUTHORIZED
         if not self._users.exist:
             return ANONYMOUS, Reason.SUCCESS
         if name is None:
-            allowed = self._anonymous and any(
-                self.policy.filters_granted(ANONYMOUS, action) for action in Action
-            )
-            return (ANONYMOUS if allowed else None), Reason.NOT_AUTHORIZED
+            return (ANONYMOUS if self._admits_anybody else None), Reason.NOT_AUTHORIZED
+        return None
+
+    @property
+    def _admits_anybody(self) -> bool:
+        return self._anonymous and any(
+            self.policy.filters_granted(ANONYMOUS, action) for action in Action
+        )
+
+    async def authenticate(
+        self, name: str, password: bytes, address: str
+    ) -> tuple[User | None, Reason]:
+        """Who logs in, or None and why not. Nothing changes by it."""
         try:
-            user = await self._users.authenticate(name, password or b"", address)
+            user = await self._users.authenticate(name, password, address)
         except TooManyAttemptsError:
             return None, Reason.CONNECTION_RATE_EXCEEDED
         except PasswordsBusyError:
@@ -115,11 +129,14 @@ class Core:
         """The users or their rules have changed: end what is no longer granted."""
         for client_id, session in tuple(self._sessions.items()):
             name = session.user.name
-            user = ANONYMOUS if name is None else self._users.find(name)
+            if name is not None:
+                user = self._users.find(name)
+            else:
+                user = ANONYMOUS if not self._users.exist or self._admits_anybody else None
             client = self._clients.get(client_id)
             if user is None:
                 if client is not None:
-                    client.take_over(Reason.NOT_AUTHORIZED)
+                    client.end(Reason.NOT_AUTHORIZED)
                 self._forget(client_id)
                 continue
             session.user = user
@@ -149,13 +166,24 @@ class Core:
 
     # --- clients come and go
 
+    def may_take(self, client_id: str, user: User) -> bool:
+        """Whether a user may have this client id: not while it is that of another's client.
+
+        Nobody who isn't known takes what a user has; where a user's client is away, another user
+        may begin a session of their own in its place, lest a changed login locks a device out.
+        """
+        session = self._sessions.get(client_id)
+        if session is None or session.user.name in (None, user.name):
+            return True
+        return user.name is not None and client_id not in self._clients
+
     def join(
         self, client: Client, *, clean_start: bool, expiry_s: float | None
     ) -> tuple[MqttSession, bool]:
         """The session of a client that is let in, and whether it was there already."""
         client_id = client.client_id
         if (other := self._clients.get(client_id)) is not None:  # [MQTT-3.1.4-3]
-            other.take_over()
+            other.end(Reason.SESSION_TAKEN_OVER)
         timer = self._absent.pop(client_id, None)
         if timer is not None:
             timer.cancel()
@@ -170,6 +198,7 @@ class Core:
         if (delayed := self._wills.pop(client_id, None)) is not None:
             delayed[0].cancel()  # it is back in time [MQTT5-3.1.3-9]
         session.expiry_s = expiry_s
+        session.user = client.user
         session.record = self.store.joined(session)
         self._clients[client_id] = client
         self.counters.clients_maximum = max(self.counters.clients_maximum, len(self._clients))
@@ -179,10 +208,10 @@ class Core:
         """A client's connection is gone, or its session was taken over."""
         session.wire = None
         client_id = client.client_id
-        self._clients.pop(client_id, None)
+        del self._clients[client_id]
         if client.will is not None:
-            self._plan_will(client_id, client.will, session.expiry_s)
-            client.will = None
+            will, client.will = client.will, None
+            self._plan_will(client_id, will, client.user, session.expiry_s)
         if session.expiry_s == 0:
             self._forget(client_id)
             return
@@ -204,47 +233,58 @@ class Core:
             timer.cancel()
         if (delayed := self._wills.pop(client_id, None)) is not None:
             delayed[0].cancel()
-            self.publish(delayed[1])
+            self._publish_will(client_id, *delayed[1:])
         session = self._sessions.pop(client_id, None)
         if session is not None:
             self.counters.dropped += session.dropped
             self._router.forget(session)
             self.store.forget(session)
+            for each in session.orphans():  # [MQTT5-4.8.2.2]
+                route = each.group.choose() if each.group is not None else None
+                if route is not None:
+                    route.receiver.deliver(each.message, route)
 
-    def _plan_will(self, client_id: str, will: Will, expiry_s: float | None) -> None:
-        now = self._loop.time()
+    def _plan_will(self, client_id: str, will: Will, user: User, expiry_s: float | None) -> None:
         delay_s = float(will.properties.will_delay_interval_s or 0)
         if expiry_s is not None:
             delay_s = min(delay_s, expiry_s)
-        lifetime_s = will.properties.message_expiry_interval_s
-        message = Routed(
-            will.topic,
-            will.payload,
-            will.qos,
-            retain=will.retain,
-            properties=forwarded(will.properties),
-            expires_at=None if lifetime_s is None else now + delay_s + lifetime_s,
-        )
         if delay_s:
-            timer = self._loop.call_later(delay_s, self._publish_will, client_id)
-            self._wills[client_id] = (timer, message)
+            timer = self._loop.call_later(delay_s, self._will_is_due, client_id)
+            self._wills[client_id] = (timer, will, user)
         else:
-            self.publish(message)
+            self._publish_will(client_id, will, user)
 
-    def _publish_will(self, client_id: str) -> None:
-        _, message = self._wills.pop(client_id)
-        self.publish(message)
+    def _will_is_due(self, client_id: str) -> None:
+        _, will, user = self._wills.pop(client_id)
+        self._publish_will(client_id, will, user)
+
+    def _publish_will(self, client_id: str, will: Will, user: User) -> None:
+        if not self.policy.may(user, Action.PUBLISH, will.topic, client_id=client_id):
+            return  # the rules have changed since its CONNECT
+        lifetime_s = will.properties.message_expiry_interval_s
+        self.publish(
+            Routed(
+                will.topic,
+                will.payload,
+                will.qos,
+                retain=will.retain,
+                properties=forwarded(will.properties),
+                expires_at=None if lifetime_s is None else self._loop.time() + lifetime_s,
+            )
+        )
 
     # --- messages
 
     def publish(self, message: Routed, publisher: Subscriber | None = None) -> Reason:
         """Retain a message if it asks for that, and pass it on to everybody who wants it."""
-        if message.retain and not self.retained.put(message):
-            return Reason.QUOTA_EXCEEDED
+        if message.retain:
+            self.retained.put(message)  # without room it is passed on all the same, and counted
         routes = self._router.routes(message.topic)
         for route in routes.all:
-            if route.includes_own or route.receiver is not publisher:  # [MQTT5-3.8.3-3]
+            if not route.no_local or route.receiver is not publisher:
                 route.receiver.deliver(message, route)
+            elif route.own is not None:  # [MQTT5-3.8.3-3]
+                route.receiver.deliver(message, route.own)
         for group in routes.groups:
             chosen = group.choose()
             if chosen is not None:
@@ -260,6 +300,14 @@ class Core:
     def unsubscribe(self, subscriber: Subscriber, topic_filter: str, share: str | None) -> bool:
         """End a subscription; false if there was none."""
         return self._router.unsubscribe(subscriber, topic_filter, share)
+
+    def holds(self, subscriber: Subscriber, grant: Grant) -> bool:
+        """Whether this very subscription is in force."""
+        return self._router.holds(subscriber, grant)
+
+    def has_like(self, subscriber: Subscriber, grant: Grant) -> bool:
+        """Whether this subscription would replace one."""
+        return self._router.has(subscriber, grant.topic_filter, grant.share)
 
     def subscription_count(self, subscriber: Subscriber) -> int:
         return self._router.count_of(subscriber)
@@ -284,8 +332,9 @@ class Core:
         """Say goodbye to everybody, and let no timer go on."""
         for client in tuple(self._clients.values()):
             client.end(Reason.SERVER_SHUTTING_DOWN)
+        for client_id in tuple(self._wills):  # nobody will be there to publish them later
+            self._wills[client_id][0].cancel()
+            self._will_is_due(client_id)
         for timer in self._absent.values():
             if timer is not None:
                 timer.cancel()
-        for timer, _ in self._wills.values():
-            timer.cancel()

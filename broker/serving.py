@@ -7,13 +7,14 @@ starts and stops nothing. Also here, for the other packages: how to listen on a 
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from broker.access import NoUsers, Users
+from broker.access import Entry, NoUsers, Users, door
 from broker.attachment import Attach, Attached
 from broker.config import BrokerConfig
 from broker.errors import EngineError, ListenError
@@ -27,6 +28,7 @@ __all__ = [
     "ListenError",
     "ServedBroker",
     "check_engine",
+    "check_entrances",
     "is_loopback",
     "listen",
     "netloc",
@@ -56,12 +58,19 @@ class ServedBroker:
 
 @asynccontextmanager
 async def serving(
-    config: BrokerConfig, *, users: Users | None = None, origins: Collection[str] = ()
+    config: BrokerConfig,
+    *,
+    users: Users | None = None,
+    origins: Collection[str] = (),
+    data: Path | None = None,
+    base_topic: str = "",
 ) -> AsyncIterator[ServedBroker]:
     """Run the engine that the config names.
 
     `users` are those in force, none where everybody may do everything; `origins` are the sites
-    beside our own whose pages may use a ws:// listener. Raises EngineError and ListenError.
+    beside our own whose pages may use a ws:// listener; `data` is the folder in which the native
+    engine keeps what outlives the process, and `base_topic` what our own states lie under, which
+    are not true any more after a crash. Raises EngineError and ListenError.
     """
     users = users or NoUsers()
     check_engine(config, has_users=users.exist)
@@ -78,6 +87,8 @@ async def serving(
                 anonymous=config.anonymous,
                 origins=origins,
                 tls=_server_context(config),
+                data=data,
+                base_topic=base_topic,
             ) as (broker, urls):
                 endpoint = Endpoint(urls[0])
                 yield ServedBroker("native", endpoint, broker.connect, urls, broker.attach)
@@ -125,3 +136,30 @@ def _server_context(config: BrokerConfig) -> ssl.SSLContext | None:
     if tls is None:
         return None
     return server_context(tls.cert_file, tls.key_file, tls.client_ca_file, section="broker.tls")
+
+
+def check_entrances(
+    config: BrokerConfig, entrances: Mapping[str, str], *, users_exist: bool
+) -> list[str]:
+    """Which entrances let others in than this machine, where no users exist: there must be some.
+
+    `entrances` are the hosts that are listened on, by what the config calls them. Raises
+    EngineError where the engine can't keep the rules of users, those that exist or those that
+    would have to be made; AccessError where the config contradicts itself.
+    """
+    check_engine(config, has_users=users_exist)
+    needy = [
+        name
+        for name, host in entrances.items()
+        if door(loopback=is_loopback(host), anonymous=config.anonymous, users_exist=users_exist)
+        is Entry.CREATE_USERS
+    ]
+    if needy:
+        try:
+            check_engine(config, has_users=True)
+        except EngineError as error:
+            raise EngineError(
+                f"{' and '.join(needy)} would let others in than this machine, so there must be"
+                f" users. But {error}"
+            ) from None
+    return needy

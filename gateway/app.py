@@ -8,28 +8,25 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-import uvloop
-
 from broker import link
-from broker.access import Entry, Users, UsersFile, create_with_admin, door, open_users
+from broker.access import Users, UsersFile, create_with_admin, open_users
 from broker.errors import AccessError, BrokerError, EngineError
 from broker.link import Connect, Endpoint
-from broker.serving import check_engine, is_loopback, listen, netloc, serving
+from broker.serving import Attach, check_entrances, listen, netloc, serving
 from gateway import __version__
-from gateway.config import Config
+from gateway.config import ROLES, Config
 from gateway.errors import GatewayError
 from gateway.hardware import reading
 from gateway.instance_lock import locked
 from webui.door import Door, networks
 from webui.role import serving_web
 
-ROLES = frozenset({"broker", "readers", "web"})
 FAILURE, USAGE = 1, 2
 
 USERS_CHECK_S = 2.0
@@ -41,7 +38,7 @@ def run(config: Config, only: frozenset[str]) -> int:
     _set_up_logging(config.log_level)
     _raise_file_limit()
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_main(config, only or ROLES))
     except (EngineError, AccessError) as error:
         return _complain(error, USAGE)
@@ -57,26 +54,33 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
     async with AsyncExitStack() as stack:
         for role in sorted(roles):
             stack.enter_context(locked(config.data, role))
+        # The web's port is taken first: when it is in use, nothing has been written or begun.
+        sockets = _web_sockets(config, stack) if "web" in roles else []
         users = _users(config, roles)
         stack.callback(users.close)
-        # The web's port is taken first: when it is in use, nobody has connected to a broker yet.
-        sockets = _web_sockets(config, stack) if "web" in roles else []
         endpoint = config.broker.endpoint()
         connect: Connect = partial(link.connect, endpoint)
+        attach: Attach | None = None
         if "broker" in roles:
             served = await stack.enter_async_context(
-                serving(config.broker, users=users, origins=config.web.origins)
+                serving(
+                    config.broker,
+                    users=users,
+                    origins=config.web.origins,
+                    data=config.data,
+                    base_topic=config.base_topic,
+                )
             )
-            endpoint, connect = served.endpoint, served.connect
+            endpoint, connect, attach = served.endpoint, served.connect, served.attach
             greeting += [f"broker  {url}  ({served.name})" for url in served.addresses]
         if "web" in roles:
-            await stack.enter_async_context(_web(config, connect, users, sockets))
+            await stack.enter_async_context(_web(config, connect, attach, users, sockets))
             greeting.insert(0, f"page    {_page_url(config, sockets)}")
         if "readers" in roles:
             hardware = reading(config.devices, config.base_topic, connect, endpoint.url)
             ends.add(await stack.enter_async_context(hardware))
         ends.add(asyncio.create_task(_watch(users)))
-        if line := _line_to_try(endpoint, config.base_topic):
+        if line := _line_to_try(endpoint, config.base_topic, users):
             greeting.append(f"try     {line}")
         print(f"Fieldgate {__version__}", *greeting, sep="\n  ", flush=True)
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -86,24 +90,18 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
 
 def _users(config: Config, roles: frozenset[str]) -> Users:
     """The users in force; where others can come in and none exist, an admin is made."""
-    hosts = [config.web.address[0]] if "web" in roles else []
-    if "broker" in roles and config.broker.engine != "external":
-        hosts += [urlsplit(url).hostname or "" for url in config.broker.listeners]
-    users = open_users(config.users_path, named=config.users_file is not None)
-    for host in hosts:
-        entry = door(
-            loopback=is_loopback(host), anonymous=config.broker.anonymous, users_exist=users.exist
-        )
-        if entry is Entry.CREATE_USERS:
-            check_engine(config.broker, has_users=True)
-            password = create_with_admin(config.users_path)
-            print(
-                f"Wrote {config.users_path}, since {host} is not this machine alone.\n"
-                f"  user      admin\n  password  {password}    (shown this once)",
-                flush=True,
-            )
-            users = UsersFile(config.users_path)
-    return users
+    needy = check_entrances(
+        config.broker, config.entrances(roles), users_exist=config.users_path.exists()
+    )
+    if not needy:
+        return open_users(config.users_path, named=config.users_file is not None)
+    password = create_with_admin(config.users_path)
+    print(
+        f"Wrote {config.users_path}, since others can come in by {' and '.join(needy)}.\n"
+        f"  user      admin\n  password  {password}    (shown this once)",
+        flush=True,
+    )
+    return UsersFile(config.users_path)
 
 
 async def _watch(users: Users) -> None:
@@ -120,12 +118,17 @@ def _web_sockets(config: Config, stack: AsyncExitStack) -> list[socket.socket]:
 
 
 def _page_url(config: Config, sockets: Sequence[socket.socket]) -> str:
-    address = netloc(config.web.address[0], sockets[0].getsockname()[1])
+    host = _reachable(config.web.address[0])
+    address = netloc(host, sockets[0].getsockname()[1])
     return f"http://{address}{config.web.base_path}/"
 
 
 def _web(
-    config: Config, connect: Connect, users: Users, sockets: Sequence[socket.socket]
+    config: Config,
+    connect: Connect,
+    attach: Attach | None,
+    users: Users,
+    sockets: Sequence[socket.socket],
 ) -> AbstractAsyncContextManager[None]:
     return serving_web(
         connect,
@@ -140,17 +143,25 @@ def _web(
         ),
         base_topic=config.base_topic,
         topics=config.web.topics,
+        attach=attach,
     )
 
 
-def _line_to_try(endpoint: Endpoint, base_topic: str) -> str:
+def _reachable(host: str) -> str:
+    """A name to come to: for a listener on all addresses, this machine's."""
+    return socket.gethostname() if host in ("0.0.0.0", "::") else host
+
+
+def _line_to_try(endpoint: Endpoint, base_topic: str, users: Users) -> str:
     """What shows the topic tree in a shell; empty where it would need more than one line."""
     parts = urlsplit(endpoint.url)
     if parts.scheme != "mqtt":
         return ""
-    login = f" -u '{endpoint.username}' -P …" if endpoint.username else ""
+    name = endpoint.username or ("NAME" if users.exist else "")
+    login = f" -u '{name}' -P PASSWORD" if name else ""
+    host = "127.0.0.1" if parts.hostname in ("0.0.0.0", "::") else parts.hostname
     port = f" -p {parts.port}" if parts.port else ""
-    return f"mosquitto_sub -h {parts.hostname}{port}{login} -t '{base_topic}/#' -v"
+    return f"mosquitto_sub -h {host}{port}{login} -t '{base_topic}/#' -v"
 
 
 def _stop_by_signal() -> asyncio.Task[Any]:
@@ -168,6 +179,15 @@ def _stop_by_signal() -> asyncio.Task[Any]:
     return asyncio.create_task(stop.wait())
 
 
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop's where it exists, which spends less on each socket."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
 def _set_up_logging(level: str) -> None:
     logging.basicConfig(
         level=level.upper(),
@@ -180,7 +200,8 @@ def _set_up_logging(level: str) -> None:
 def _raise_file_limit() -> None:
     """Each browser and device is a file descriptor; the soft limit is often 1,024."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with suppress(ValueError, OSError):  # macOS has a lower bound that it doesn't tell
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _complain(error: Exception, code: int) -> int:

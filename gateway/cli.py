@@ -15,9 +15,9 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 import gateway
-from broker.errors import EngineError
-from broker.serving import check_engine
-from gateway.config import Config
+from broker.errors import AccessError, EngineError
+from broker.serving import check_entrances
+from gateway.config import ROLES, Config
 from gateway.config_file import chosen_file, load
 from gateway.decoders import DecoderConfig
 from gateway.errors import ConfigError, ReaderError
@@ -102,8 +102,9 @@ def check(config: ConfigFile = None) -> None:
     """
     settings = _load(config)
     try:
-        check_engine(settings.broker, has_users=settings.users_file is not None)
-    except EngineError as error:
+        users_exist = settings.users_path.exists()
+        check_entrances(settings.broker, settings.entrances(ROLES), users_exist=users_exist)
+    except (AccessError, EngineError) as error:
         _end(str(error), USAGE)
     file = config or chosen_file()
     name = f"{file} is" if file else "No fieldgate.yaml here; the defaults are"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -32,6 +34,9 @@ from gateway.readers.host import HostConfig
 from gateway.section import Section
 
 USERS_FILE = "users.yaml"
+ROLES = frozenset({"broker", "readers", "web"})
+"""What one process can be: all of them, or some by `run --only`."""
+
 RESERVED_DEVICES = frozenset({"bridge"})
 MAX_DEVICES = 256
 MAX_POINTS = 256
@@ -198,6 +203,16 @@ class Config(Section):
     def users_path(self) -> Path:
         """Where the users are, or are to be written: `users_file`, or beside the config file."""
         return self.users_file or self._beside
+
+    def entrances(self, roles: Collection[str]) -> dict[str, str]:
+        """The hosts that these roles listen on, by what they are called here."""
+        found: dict[str, str] = {}
+        if "web" in roles:
+            found[f"web.listen {self.web.listen}"] = self.web.address[0]
+        if "broker" in roles and self.broker.engine != "external":
+            for url in self.broker.listeners:
+                found[f"broker.listeners {url}"] = urlsplit(url).hostname or ""
+        return found
 
     @model_validator(mode="after")
     def _devices_keep_apart(self) -> Config:

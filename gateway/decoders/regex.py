@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
+import regex
 from pydantic import AfterValidator, Field
 
 from gateway.decoders.decoder import text_of, value_of
@@ -16,8 +16,8 @@ from gateway.section import Section
 
 def _check_pattern(pattern: str) -> str:
     try:
-        compiled = re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+        compiled = regex.compile(pattern)
+    except (regex.error, OverflowError, RecursionError) as error:
         raise ValueError(f"is no regular expression: {error}") from None
     if not compiled.groupindex:
         raise ValueError("has no named group, as in (?P<temperature>[-.0-9]+)")
@@ -30,22 +30,30 @@ class RegexConfig(Section):
     type: Literal["regex"]
     pattern: Annotated[str, Field(max_length=1000), AfterValidator(_check_pattern)] = Field(
         description="A Python regular expression that matches somewhere in the line; its named"
-        " groups become fields. Avoid repeats inside repeats, as in (a+)+."
+        " groups become fields."
     )
+
+
+MATCH_S = 0.1
+"""How long one frame may be searched: repeats inside repeats, as in (a+)+, could take for ever."""
 
 
 class RegexDecoder:
     """The first place in the frame where the pattern matches; groups that took no part are absent.
 
-    Python's matcher can't be interrupted, so its only bound is the length of a line: repeats
-    inside repeats, as in `(a+)+`, may take for ever on a line that almost matches.
+    The package `regex` and not `re`, which can't be interrupted and lets nobody else run.
     """
 
     def __init__(self, pattern: str) -> None:
-        self._pattern = re.compile(pattern)
+        self._pattern = regex.compile(pattern)
 
     def decode(self, frame: bytes) -> Mapping[str, Value]:
-        found = self._pattern.search(text_of(frame))
+        try:
+            found = self._pattern.search(text_of(frame), timeout=MATCH_S, concurrent=True)
+        except TimeoutError:
+            raise DecodeError(
+                f"takes the pattern more than {MATCH_S} s: avoid repeats inside repeats"
+            ) from None
         if found is None:
             raise DecodeError("doesn't match the pattern")
         fields = {

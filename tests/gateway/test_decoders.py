@@ -252,3 +252,9 @@ def test_an_error_says_what_is_wrong_with_the_frame(
 def test_a_section_that_can_not_work_is_refused(section: object, reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         CONFIG.validate_python(section)
+
+
+def test_a_pattern_that_could_take_for_ever_is_given_up() -> None:
+    endless = decoder(type="regex", pattern="(?P<a>(a|aa)+)$")
+    with pytest.raises(DecodeError, match="repeats inside repeats"):
+        endless.decode(b"a" * 40 + b"!")

@@ -2,6 +2,8 @@
 
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -9,7 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.program import Program, running
+from tests.program import ROOT, Program, running
 from tests.real_ends import mosquitto
 
 
@@ -37,7 +39,7 @@ async def test_an_open_port_gets_an_admin_whose_password_is_shown_once(tmp_path:
             admin = ("admin", found[1])
             users = tmp_path / "users.yaml"
             assert stat.S_IMODE(users.stat().st_mode) == 0o600
-            url = fieldgate.page_url.replace("0.0.0.0", "127.0.0.1")
+            url = f"http://127.0.0.1:{fieldgate.page_url.rpartition(':')[2]}"
 
             async with httpx.AsyncClient(base_url=url) as client:
                 assert (await client.get("/")).status_code == 401
@@ -73,6 +75,15 @@ def test_amqtt_stays_at_home_and_says_why(tmp_path: Path) -> None:
         assert "engine: external" in fieldgate.output
         assert "Traceback" not in fieldgate.output
         assert not (tmp_path / "users.yaml").exists()
+        checked = subprocess.run(
+            [sys.executable, "-m", "gateway", "check", "-c", str(file)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
+        assert checked.returncode == 2
+        assert "0.0.0.0:0" in checked.stderr
 
 
 def test_a_users_file_that_is_named_but_missing_is_no_open_door(tmp_path: Path) -> None:

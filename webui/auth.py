@@ -15,6 +15,7 @@ from broker.access import ADMIN_GROUP, ANONYMOUS, OPEN, Action, Policy, User, Us
 from broker.errors import PasswordsBusyError, TooManyAttemptsError
 from webui.door import (
     WRONG,
+    Connecting,
     Credentials,
     Door,
     Let,
@@ -26,6 +27,9 @@ from webui.door import (
 
 IDENTITY = "fieldgate.identity"
 """Where in an ASGI scope the doorkeeper puts the identity."""
+
+MUST_LOG_IN = "fieldgate.must_log_in"
+"""Where it puts whether an MQTT client must log in by its CONNECT."""
 
 SECURITY_HEADERS = {
     b"content-security-policy": b"default-src 'self'; script-src 'self'; style-src 'self';"
@@ -74,7 +78,7 @@ EVERYBODY = Identity(None, frozenset({ADMIN_GROUP}), OPEN)
 """Anybody at all, where no users exist and everything is allowed."""
 
 NOBODY = Identity(None, frozenset(), Policy())
-"""Whoever asks for `/health/…`: nobody asked who it is, so nothing is allowed."""
+"""Whoever asks for `/health/…` or `/mqtt`: nobody asked who it is, so nothing is allowed."""
 
 
 def identity_of(scope: Mapping[str, Any]) -> Identity:
@@ -107,12 +111,15 @@ class Doorkeeper:
         if isinstance(verdict, Refusal):
             await _refuse(verdict, scope, receive, send)
             return
-        scope = {**scope, IDENTITY: verdict}
+        if isinstance(verdict, Connecting):
+            scope = {**scope, IDENTITY: NOBODY, MUST_LOG_IN: verdict.must_log_in}
+        else:
+            scope = {**scope, IDENTITY: verdict}
         if self._door.trusts(request.peer):
             _believe_proxy(scope, request, self._door)
         await self._app(scope, receive, send)
 
-    async def _admit(self, request: Request) -> Identity | Refusal:
+    async def _admit(self, request: Request) -> Identity | Connecting | Refusal:
         policy = self._users.policy
         starred = any(policy.filters_granted(ANONYMOUS, action) for action in Action)
         verdict = judge(request, self._door, starred=starred)

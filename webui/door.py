@@ -110,7 +110,14 @@ class Let(Enum):
     UNASKED = "may do nothing that anybody asks about"
 
 
-Verdict: TypeAlias = Refusal | Credentials | Let
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """An MQTT client, which logs in by its CONNECT, or must."""
+
+    must_log_in: bool
+
+
+Verdict: TypeAlias = Refusal | Credentials | Let | Connecting
 
 WRONG = Refusal(401, "unauthorized", "The user name or the password is wrong", challenge=True)
 
@@ -119,15 +126,16 @@ def judge(request: Request, door: Door, *, starred: bool = False) -> Verdict:
     """Let in, refuse, or ask whether the password is right; `starred`: a rule for "*" allows."""
     hosts, origins = request.headers.get("host", ()), request.headers.get("origin", ())
     authorizations = request.headers.get("authorization", ())
-    if len(hosts) != 1 or not is_host(hosts[0]):
-        return _bad_request("The request needs one Host header, as in Host: 127.0.0.1:8088")
-    if max(len(origins), len(authorizations)) > 1:
-        return _bad_request("The request has an Origin or Authorization header more than once")
-
+    if len(hosts) != 1 or not is_host(hosts[0]) or max(len(origins), len(authorizations)) > 1:
+        return _bad_request(
+            "The request needs one Host header, as in Host: 127.0.0.1:8088,"
+            " and at most one Origin and one Authorization header"
+        )
     unasked = _HEALTH.fullmatch(door.path(request.path)) is not None
+    is_mqtt = door.path(request.path) == "/mqtt"
     given = bool(authorizations) and not door.anybody
     proxied = any(name in request.headers for name in _FORWARDED) and not door.trusts(request.peer)
-    if proxied and not given and not unasked:
+    if proxied and not given and not unasked and (door.anybody or not is_mqtt):
         return Refusal(
             401, "unauthorized", _proxy_message(request.peer), challenge=not door.anybody
         )
@@ -135,6 +143,9 @@ def judge(request: Request, door: Door, *, starred: bool = False) -> Verdict:
         return Refusal(403, "forbidden", reason)
     if door.anybody and (reason := host_refusal(hosts[0])):
         return Refusal(403, "forbidden", reason)
+    if is_mqtt:
+        elsewhere = host_refusal(hosts[0]) is not None
+        return Connecting(must_log_in=not door.anybody and (proxied or elsewhere))
     if request.method not in _READS and not _is_json(request.headers.get("content-type", ())):
         return _bad_request("A request that writes needs Content-Type: application/json")
     if unasked:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from broker.access import Users
 from broker.link import Connect
+from broker.serving import Attach
 from webui.app import web_application
 from webui.auth import Doorkeeper
 from webui.bridge import Bridge, subscriptions
@@ -30,15 +31,19 @@ async def serving_web(
     door: Door,
     base_topic: str,
     topics: Sequence[str],
+    attach: Attach | None = None,
 ) -> AsyncIterator[None]:
-    """Relay the `topics` of a broker to browsers that come to `sockets`."""
+    """Relay the `topics` of a broker to browsers that come to `sockets`.
+
+    `attach` takes MQTT over `/mqtt` to a broker in this process; without it there is no `/mqtt`.
+    """
     hub = Hub(epoch=secrets.token_hex(4), keeps=keeps_last_value(base_topic))
     pacer = Pacer(hub)
     bridge = Bridge(hub, pacer, base_topic, node=secrets.token_hex(4))
     wanted = subscriptions(topics, bridge.sentinel_topic)
     async with connect(bridge, role="web", subscriptions=wanted) as link:
         bridge.attach(link)
-        state = WebState(hub, publisher(link), base_topic, bridge.why_not_ready)
+        state = WebState(hub, publisher(link), base_topic, bridge.why_not_ready, attach)
         app = Doorkeeper(web_application(state, base_path=door.base_path), users, door)
         users.on_change(
             lambda: state.end_sessions(USERS_CHANGED, "the users or their rules have changed")

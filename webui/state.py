@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from broker.serving import Attach
 from webui.hub import Hub
 from webui.publishing import PublishAs
 
@@ -37,12 +38,16 @@ class Ending:
 
 @dataclass(slots=True)
 class WebState:
-    """The web application's state. `why_not_ready()` is a sentence, empty when all is well."""
+    """The web application's state. `why_not_ready()` is a sentence, empty when all is well.
+
+    `attach` is the way of `/mqtt` to the broker, where that runs in this process.
+    """
 
     hub: Hub
     publish: PublishAs
     base_topic: str
     why_not_ready: Callable[[], str]
+    attach: Attach | None = None
     sessions: int = 0
     ending: Ending = field(default_factory=Ending)
 

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from broker.access import Users
@@ -24,7 +25,9 @@ from broker.native.counters import Counters
 from broker.native.handshake import Gate
 from broker.native.listener import Arrive, Listener
 from broker.native.local_link import LocalLink
+from broker.native.store import EarlierLife, opened
 from broker.native.sys_topics import SysTopics
+from broker.native.unclean_stop import offline_now
 from broker.native.web_socket import WebSocket
 
 log = logging.getLogger(__name__)
@@ -119,20 +122,25 @@ async def running(
     anonymous: bool,
     origins: Collection[str] = (),
     tls: ssl.SSLContext | None = None,
+    data: Path | None = None,
+    base_topic: str = "",
 ) -> AsyncIterator[tuple[Engine, list[str]]]:
     """Serve listeners; gives the engine and the urls with the real ports.
 
     `tls` is for mqtts:// and wss://, `origins` are the sites beside our own whose pages may come
-    over ws:// and wss://. Raises ListenError. Leaving takes less than five seconds, whatever the
-    clients do.
+    over ws:// and wss://, `data` the folder of what outlives the process, `base_topic` what our
+    own retained states lie under. Raises ListenError, and EngineError for what a newer Fieldgate
+    left in the folder. Leaving takes less than five seconds, whatever the clients do.
     """
-    async with AsyncExitStack() as stack:
+    async with opened(data) as (store, earlier), AsyncExitStack() as stack:
         core = Core(
             users,
             anonymous=anonymous,
             max_packet_bytes=MAX_PACKET_BYTES,
             counters=Counters(),
+            store=store,
         )
+        _go_on(core, earlier, base_topic)
         users.on_change(core.judge_again)
         engine = Engine(core)
         urls: list[str] = []
@@ -160,6 +168,15 @@ async def running(
             sys_topics.stop()
             await stack.aclose()
             await engine.end()
+
+
+def _go_on(core: Core, earlier: EarlierLife, base_topic: str) -> None:
+    core.restore(earlier.sessions, earlier.retained)
+    if not earlier.was_stopped:
+        for message in offline_now(earlier.retained, base_topic):
+            core.publish(message)
+    earlier.retained.clear()  # or what is replaced or delivered would stay in memory
+    earlier.sessions.clear()
 
 
 def _tls_of(parts: SplitResult, tls: ssl.SSLContext | None) -> ssl.SSLContext | None:

@@ -399,8 +399,10 @@ async def opened(
             database, thread, contents.next_number, gather_s=gather_s, retry_s=retry_s
         )
         sessions = [_restored(store, each) for each in contents.sessions]
+        earlier = EarlierLife(contents.was_stopped, contents.retained, sessions)
+        del found, contents, sessions  # it is all the broker's now
         try:
-            yield store, EarlierLife(contents.was_stopped, contents.retained, sessions)
+            yield store, earlier
         finally:
             await store.close()
     finally:

@@ -361,9 +361,11 @@ async def test_a_session_whose_time_is_over_at_the_restart_is_gone(tmp_path: Pat
     with database(tmp_path) as file:
         assert file.execute("SELECT client_id FROM session").fetchall() == [("five",)]
         file.execute("UPDATE session SET absent_since = absent_since - 101")
-    async with running(tmp_path) as broker:
-        async with connection(broker.port, encode(opening, Version.V5)) as client:
-            assert not await come_back(client)
+    async with (
+        running(tmp_path) as broker,
+        connection(broker.port, encode(opening, Version.V5)) as client,
+    ):
+        assert not await come_back(client)
 
 
 async def test_a_message_whose_time_is_over_at_the_restart_is_not_delivered(

@@ -181,9 +181,7 @@ class Connection(asyncio.Protocol):
         # Closing with bytes unread makes the system send a reset, which could overtake our last
         # packet at the client: so we end our side, read on, and let the client close.
         self._read_on(True)
-        if _can_write_eof(transport):
-            transport.write_eof()
-        else:
+        if not _write_eof(transport):
             transport.close()
         self._closing = self._loop.call_later(CLOSE_S, transport.abort)
 
@@ -402,8 +400,12 @@ class Connection(asyncio.Protocol):
             self.client.fail(PacketError(Reason.KEEP_ALIVE_TIMEOUT, "nothing came for too long"))
 
 
-def _can_write_eof(transport: asyncio.Transport) -> bool:
+def _write_eof(transport: asyncio.Transport) -> bool:
+    """End our side of a connection; false where that can't be done."""
     try:
-        return transport.can_write_eof()
-    except NotImplementedError:  # a transport of our own, which knows a better way to end
+        if not transport.can_write_eof():
+            return False
+        transport.write_eof()
+    except (NotImplementedError, OSError):  # a transport of our own; a client that is gone
         return False
+    return True

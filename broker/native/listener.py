@@ -47,6 +47,7 @@ class Listener:
         self._tls = tls
         self._starting: set[asyncio.Task[None]] = set()
         self._resuming: asyncio.TimerHandle | None = None
+        self._is_out = False  # of file descriptors
 
     def start(self) -> None:
         """Accept connections."""
@@ -74,6 +75,9 @@ class Listener:
             except OSError as error:  # EMFILE, ENFILE, ENOBUFS, ENOMEM
                 self._pause(error)
                 return
+            if self._is_out:
+                self._is_out = False
+                log.warning("connections are accepted again")
             protocol = self._arrive(address[0])
             if protocol is None:
                 sock.close()
@@ -84,9 +88,10 @@ class Listener:
 
     def _pause(self, error: OSError) -> None:
         self._counters.accepting_paused += 1
-        if self._resuming is None:
-            log.warning("no connection can be accepted for a while: %s", error.strerror)
-        else:
+        if not self._is_out:
+            self._is_out = True
+            log.warning("no connection can be accepted for now: %s", error.strerror)
+        if self._resuming is not None:
             self._resuming.cancel()
         for sock in self._sockets:
             self._loop.remove_reader(sock)

@@ -115,7 +115,7 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
             self._tcp.abort()
 
     def is_closing(self) -> bool:
-        return self._is_over or self._protocol.state is not State.OPEN
+        return self._is_over or self._protocol.state in (State.CLOSING, State.CLOSED)
 
     def pause_reading(self) -> None:
         self._is_held = True

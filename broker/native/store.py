@@ -142,6 +142,7 @@ class DurableStore:
         self.batch = Batch(next_number)
         self._writing: asyncio.Future[None] | None = None
         self._is_due = False
+        self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._unhurried: dict[str, Routed | None] = {}
         self._unhurried_timer: asyncio.TimerHandle | None = None
@@ -224,7 +225,7 @@ class DurableStore:
             self.write_soon()
 
     def write_soon(self) -> None:
-        if self._timer is None and not self._is_due and not self.is_failing:
+        if self._timer is None and not (self._is_due or self.is_failing or self._is_closed):
             self._timer = self._loop.call_later(self._gather_s, self._hand_over)
 
     # --- how
@@ -274,12 +275,12 @@ class DurableStore:
                 self.is_failing = False
                 self.write_soon()
                 log.warning("The disk takes what the broker keeps again; all of it is written.")
-            self._settle(batch.mark)
             if self._is_due:
                 self._is_due = False
                 self._hand_over()
-            return
-        self._failed(batch, error)
+            self._settle(batch.mark)
+        else:
+            self._failed(batch, error)
 
     def _failed(self, batch: Batch, error: BaseException) -> None:
         self.failures += 1
@@ -294,8 +295,7 @@ class DurableStore:
             )
         self.undurable += self.noted - self._durable
         self._is_due = False
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         self._timer = self._loop.call_later(self._retry_s, self._hand_over)
         self._settle(self.noted)
 
@@ -304,40 +304,57 @@ class DurableStore:
         self._answer()
 
     def _answer(self) -> None:
-        for _ in range(SLICE):
-            if not self._waiting or self._waiting[0][0] > self._durable:
-                return
-            self._waiting.popleft()[1]()
-        self._loop.call_soon(self._answer)
+        try:
+            for _ in range(SLICE):
+                if not self._may_answer:
+                    return
+                self._waiting.popleft()[1]()
+        finally:  # one answer's fault must not keep back the others
+            if self._may_answer:
+                self._loop.call_soon(self._answer)
+
+    @property
+    def _may_answer(self) -> bool:
+        return bool(self._waiting) and self._waiting[0][0] <= self._durable
 
     async def close(self) -> None:
         """Write the rest and mark the file as stopped, unless that takes too long."""
-        for timer in (self._timer, self._unhurried_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._unhurried_timer is not None:
+            self._unhurried_timer.cancel()
         self._take_unhurried()
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._write_the_rest()
+                is_complete = not self.batch
+                await self._loop.run_in_executor(
+                    self._thread, lambda: self._database.close(is_complete=is_complete)
+                )
         except TimeoutError:
             log.error("The disk is too slow to write the last of what the broker keeps.")
+        except SqliteError as error:
+            log.error("What the broker keeps could not be closed as it should be (%s).", error)
+        finally:
+            self._is_closed = True
+            self._stop_timer()
 
     async def _write_the_rest(self) -> None:
-        while self._writing is not None:
+        while True:
+            while self._writing is not None:
+                await asyncio.wait([self._writing])
+            self._stop_timer()
+            self._is_due = False
+            failures = self.failures
+            self._hand_over()
+            if self._writing is None:
+                return
             await asyncio.wait([self._writing])
-            await asyncio.sleep(0)
-        self._is_due = False
-        self._hand_over()
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-            await asyncio.sleep(0)
-        for timer in (self._timer, self._unhurried_timer):
-            if timer is not None:
-                timer.cancel()
-        is_complete = not self.is_failing
-        await self._loop.run_in_executor(
-            self._thread, lambda: self._database.close(is_complete=is_complete)
-        )
+            if self.failures > failures:
+                return
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,11 @@ async def served(
     connections: set[Connection] = set()
 
     def accept() -> Connection:
-        connection = Connection(max_packet_bytes=MAX_PACKET_BYTES, ended=connections.discard)
+        connection = Connection(
+            max_packet_bytes=MAX_PACKET_BYTES,
+            ended=connections.discard,
+            counters=core.counters,
+        )
         connection.client = Client(core, connection)
         connections.add(connection)
         return connection

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
-from broker.access import NoUsers
+from broker.access import NoUsers, Users
 from broker.link import Message
 from broker.listen import listen
 from webui.app import web_application
@@ -71,6 +71,7 @@ async def serving(
     *,
     base_path: str = "",
     around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    users: Users | None = None,
 ) -> AsyncIterator[Web]:
     """Serve on a free port; `around` may put something between the server and the application."""
     hub = Hub("e1", keeps_last_value("fieldgate"), limits)
@@ -83,7 +84,8 @@ async def serving(
         link,
         WebState(hub, publisher(link), "fieldgate", lambda: web.not_ready),
     )
-    door = Door(anybody=True, base_path=base_path)
-    app = Doorkeeper(web_application(web.state, base_path=base_path), NoUsers(), door)
+    users = users or NoUsers()
+    door = Door(anybody=not users.exist, base_path=base_path)
+    app = Doorkeeper(web_application(web.state, base_path=base_path), users, door)
     async with serving_http(around(app), web.state, [listening]):
         yield web

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from webui.door import (
     WRONG,
+    Connecting,
     Credentials,
     Door,
     Let,
@@ -303,3 +304,29 @@ def test_any_headers_get_a_documented_verdict(
         elif isinstance(verdict, Let) and verdict is not Let.UNASKED:
             (host,) = hosts
             assert host.startswith((b"localhost", b"127.0.0.1", b"[::1]"))
+
+
+FORWARDED = {"x-forwarded-for": "192.0.2.1"}
+ELSEWHERE = {"host": "gateway.example:8088"}
+
+
+@pytest.mark.parametrize(
+    ("door", "headers", "wanted"),
+    [
+        (OPEN, {}, Connecting(must_log_in=False)),
+        (OPEN, ELSEWHERE, 403),
+        (OPEN, FORWARDED, 401),
+        (OPEN, {"origin": "https://elsewhere.example"}, 403),
+        (USERS, {}, Connecting(must_log_in=False)),
+        (USERS, LOGIN, Connecting(must_log_in=False)),
+        (USERS, ELSEWHERE, Connecting(must_log_in=True)),
+        (USERS, FORWARDED, Connecting(must_log_in=True)),
+        (USERS, FORWARDED | LOGIN, Connecting(must_log_in=True)),
+        (USERS, {"origin": "https://elsewhere.example"}, 403),
+        (USERS, {"host": None}, 400),
+    ],
+)
+def test_mqtt_logs_in_by_its_connect_and_must_where_anonymity_is_in_doubt(
+    door: Door, headers: dict[str, str | None], wanted: Verdict | int
+) -> None:
+    assert outcome(judge(request(headers, path="/mqtt"), door)) == wanted

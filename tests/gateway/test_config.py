@@ -290,7 +290,7 @@ def test_a_value_from_a_tag_becomes_what_its_key_needs(load_text: Load) -> None:
         ("!file /", "!file '/': is no file"),
         ("!file large", "holds more than 65536 bytes"),
         ("!file latin", "is no UTF-8 text"),
-        ('!file "a\\0b"', "embedded null byte"),
+        ('!file "a\\0b"', "embedded null"),
     ],
 )
 def test_a_tag_that_leads_nowhere_is_an_error_at_its_key(

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from webui.frame_slices import SlicedWebSocketProtocol
 from webui.state import SERVICE_RESTART, WebState
 from webui.wire import MAX_REQUEST_BYTES
 
@@ -36,7 +37,7 @@ async def serving_http(
         app,
         # Pings find peers that went without a word; one that stopped reading is found by
         # TCP_USER_TIMEOUT on the listening socket, since a ping waits behind the full buffer.
-        ws="websockets-sansio",
+        ws=SlicedWebSocketProtocol,
         ws_ping_interval=20,
         ws_ping_timeout=20,
         ws_max_size=MAX_REQUEST_BYTES,

@@ -131,6 +131,29 @@ async def test_a_text_frame_ends_the_connection() -> None:
         assert client.close_code == 1003
 
 
+async def test_a_flood_of_tiny_frames_lets_others_have_their_turn() -> None:
+    ping = b"\x89\x80\0\0\0\0"
+    async with (
+        mqtt_on_the_web_port() as (web, port),
+        connected(port, "other") as other,
+        page(web) as client,
+    ):
+        await client.send(connect("page"))
+        assert await client.recv() == CONNACK
+        client.transport.write(ping * 70_000)
+        answered = asyncio.create_task(_answered(client))
+        for _ in range(10):
+            assert await other.ping() == []
+        assert not answered.done()
+        await answered
+
+
+async def _answered(client: ClientConnection) -> None:
+    """When all that was sent before is worked off."""
+    await client.send(PINGREQ)
+    assert await client.recv() == PINGRESP
+
+
 async def test_what_is_no_mqtt_or_has_no_broker_is_refused() -> None:
     async with mqtt_on_the_web_port() as (web, _):
         assert await status_of(web, subprotocols=None) == 400

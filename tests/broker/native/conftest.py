@@ -14,7 +14,9 @@ from tests.real_ends import program
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CA (ca.pem), a broker's certificate (cert.pem, key.pem) and a client's (client.…)."""
     folder = tmp_path_factory.mktemp("certificates")
-    (folder / "extra").write_text("subjectAltName=IP:127.0.0.1\n")
+    (folder / "extra").write_text(  # key identifiers, which Python 3.13 asks for
+        "subjectAltName=IP:127.0.0.1\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    )
 
     def openssl(*arguments: str) -> None:
         subprocess.run(
@@ -22,7 +24,10 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
 
     new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Our CA")
+    openssl(
+        *("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Our CA"),
+        *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+    )
     for prefix, name in (("", "broker"), ("client.", "client")):
         openssl(
             *("req", *new_key, "-keyout", f"{prefix}key.pem"),

@@ -50,7 +50,7 @@ RETRY_S = 10.0
 SLICE = 500
 """Answers that are sent in one turn of the loop."""
 
-CLOSE_S = 3.0
+CLOSE_S = 2.0
 """How long the last batch may take when the broker stops."""
 
 

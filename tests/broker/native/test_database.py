@@ -26,7 +26,9 @@ from broker.native.router import Grant, Route
 from broker.native.store import DurableStore
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
-TOPIC = TEXT.map(lambda text: "t/" + text.replace("+", "").replace("#", ""))
+TOPIC = st.sampled_from(["a", "a/b"]) | TEXT.map(
+    lambda text: "t/" + text.replace("+", "").replace("#", "")
+)
 PROPERTIES = st.just(EMPTY) | st.builds(
     Properties,
     payload_format_indicator=st.none() | st.booleans(),

@@ -246,6 +246,9 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         peer = transport.get_extra_info("peername")
         self.peer_host = peer[0] if isinstance(peer, tuple) else ""
+        if not self._takes:  # the broker was stopped in between
+            self._transport.abort()
+            return
         self.is_open = True
         self._timer = self._loop.call_later(CONNECT_S, self._no_connect)
 

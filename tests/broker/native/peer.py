@@ -243,5 +243,4 @@ async def served(
         core.stop()
         for connection in tuple(connections):
             connection.abort()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await until(lambda: not connections, "all connections are closed")

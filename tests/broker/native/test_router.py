@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.link import QoS
+from broker.native.router import Grant, Router
+from broker.topics import matches
+
+FILTERS = ["#", "+", "a", "a/b", "a/+", "a/#", "+/b", "$SYS/#"]
+TOPICS = ["a", "a/b", "b", "a/b/c", "$SYS/x"]
+NAMES = ["one", "two", "three"]
+
+
+@dataclass(eq=False)
+class Receiver:
+    name: str
+    is_present: bool = True
+    got: list[str] = field(default_factory=list)
+
+
+grants = st.builds(
+    Grant,
+    topic_filter=st.sampled_from(FILTERS),
+    qos=st.sampled_from(QoS),
+    no_local=st.booleans(),
+    share=st.sampled_from([None, None, "g", "h"]),
+)
+operations = st.lists(
+    st.tuples(st.sampled_from(["add", "end", "forget", "ask"]), st.sampled_from(NAMES), grants)
+)
+
+
+@given(operations)
+def test_whatever_changes_exactly_those_who_match_are_found(
+    steps: list[tuple[str, str, Grant]],
+) -> None:
+    router: Router[Receiver] = Router()
+    receivers = {name: Receiver(name) for name in NAMES}
+    model: dict[tuple[str, str | None, str], Grant] = {}
+    for verb, name, grant in steps:
+        key = (name, grant.share, grant.topic_filter)
+        if verb == "add":
+            assert router.subscribe(receivers[name], grant) is (key not in model)
+            model[key] = grant
+        elif verb == "end":
+            found = router.unsubscribe(receivers[name], grant.topic_filter, grant.share)
+            assert found is (model.pop(key, None) is not None)
+        elif verb == "forget":
+            router.forget(receivers[name])
+            model = {key: value for key, value in model.items() if key[0] != name}
+        assert router.count == len(model)
+        for topic in TOPICS:
+            routes = router.routes(topic)
+            wanted: dict[str, QoS] = {}
+            groups = set()
+            for (who, share, topic_filter), each in model.items():
+                if matches(topic_filter, topic):
+                    if share is None:
+                        wanted[who] = max(wanted.get(who, each.qos), each.qos)
+                    else:
+                        groups.add((share, topic_filter))
+            assert {route.receiver.name: route.qos for route in routes.all} == wanted
+            assert len(routes.groups) == len(groups)
+
+
+def test_members_of_a_group_take_turns_and_those_who_are_away_are_passed_over() -> None:
+    router: Router[Receiver] = Router()
+    members = [Receiver(name) for name in NAMES]
+    for member in members:
+        router.subscribe(member, Grant("a", QoS.AT_LEAST_ONCE, share="g"))
+    (group,) = router.routes("a").groups
+
+    def chosen() -> str:
+        route = group.choose()
+        assert route is not None
+        assert route.group is group
+        return route.receiver.name
+
+    assert [chosen() for _ in range(4)] == ["one", "two", "three", "one"]
+    members[1].is_present = False
+    assert [chosen() for _ in range(4)] == ["three", "one", "three", "one"]
+    for member in members:
+        member.is_present = False
+    assert sorted(chosen() for _ in range(3)) == sorted(NAMES)
+    for member in members:
+        router.forget(member)
+    assert group.choose() is None
+
+
+def test_what_a_receiver_published_itself_counts_only_the_subscriptions_that_let_it() -> None:
+    router: Router[Receiver] = Router()
+    one = Receiver("one")
+    router.subscribe(one, Grant("a/#", QoS.EXACTLY_ONCE, no_local=True, identifier=1))
+    (route,) = router.routes("a/b").all
+    assert (route.no_local, route.own) == (True, None)
+    router.subscribe(one, Grant("a/b", QoS.AT_MOST_ONCE, identifier=2))
+    (route,) = router.routes("a/b").all
+    assert (route.qos, sorted(route.identifiers)) == (QoS.EXACTLY_ONCE, [1, 2])
+    assert route.own is not None
+    assert (route.own.qos, route.own.identifiers) == (QoS.AT_MOST_ONCE, (2,))

@@ -300,7 +300,7 @@ def test_a_tag_that_leads_nowhere_is_an_error_at_its_key(
     (tmp_path / "latin").write_bytes(b"\xe4")
     (line,) = problems(load_text, f"\ndata: {tagged}\n")
     assert line.startswith("fieldgate.yaml:2: data: !")
-    assert line.endswith(sentence)
+    assert sentence in line
 
 
 @pytest.mark.parametrize(

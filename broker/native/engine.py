@@ -22,10 +22,10 @@ from broker.native.client import Client
 from broker.native.connection import Connection
 from broker.native.core import Core
 from broker.native.counters import Counters
+from broker.native.data_folder import EarlierLife, opened
 from broker.native.handshake import Gate
 from broker.native.listener import Arrive, Listener
 from broker.native.local_link import LocalLink
-from broker.native.store import EarlierLife, opened
 from broker.native.sys_topics import SysTopics
 from broker.native.unclean_stop import offline_now
 from broker.native.web_socket import WebSocket

@@ -18,11 +18,12 @@ from broker.errors import EngineError
 from broker.link import QoS
 from broker.native import engine
 from broker.native.core import Core
+from broker.native.data_folder import FILE, opened
 from broker.native.encode import encode
 from broker.native.packet import Connect, Publish, Subscribe, SubscribeRequest, Version
 from broker.native.properties import Properties
 from broker.native.routed import Routed
-from broker.native.store import FILE, DurableStore, opened
+from broker.native.store import DurableStore
 from broker.native.unclean_stop import offline_now
 from tests.mqtt_packets import (
     DISCONNECT,

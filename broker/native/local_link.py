@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
-from broker.link import Link, LinkEvents, Message, Subscription
+from broker.link import Link, LinkEvents, Message, QoS, Subscription
 from broker.native.core import Core
 from broker.native.routed import Routed
 from broker.native.router import Grant, Route
@@ -42,12 +42,14 @@ class LocalLink:
 
     def deliver(self, message: Routed, route: Route[Any]) -> None:
         """Take a message from the broker."""
-        self._take(message, retain=message.retain and route.retain_as_published)
+        self._take(message, route.qos, retain=message.retain and route.retain_as_published)
 
-    def _take(self, message: Routed, *, retain: bool) -> None:
+    def _take(self, message: Routed, granted: QoS, *, retain: bool) -> None:
         if not self._burst:
             self._loop.call_soon(self._hand_over)
-        self._burst.append(Message(message.topic, message.payload, message.qos, retain))
+        self._burst.append(
+            Message(message.topic, message.payload, min(message.qos, granted), retain)
+        )
 
     def _hand_over(self) -> None:
         burst, self._burst = self._burst, []
@@ -57,17 +59,17 @@ class LocalLink:
     @asynccontextmanager
     async def running(self, subscriptions: Sequence[Subscription]) -> AsyncIterator[Link]:
         """Subscribed, until the block is left."""
+        self._loop.call_soon(self._events.link_up)  # before any message
+        found: dict[str, QoS] = {}
         for each in subscriptions:
             topic_filter = check_filter(each.topic_filter)
             self._core.subscribe(self, Grant(topic_filter, each.qos, retain_as_published=True))
-        retained = self._core.retained
-        for topic in dict.fromkeys(
-            topic for each in subscriptions for topic in retained.topics(each.topic_filter)
-        ):
-            message = retained.get(topic, self._loop.time())
+            for topic in self._core.retained.topics(topic_filter):
+                found[topic] = max(each.qos, found.get(topic, each.qos))
+        for topic, granted in found.items():
+            message = self._core.retained.get(topic, self._loop.time())
             if message is not None:
-                self._take(message, retain=True)
-        self._loop.call_soon(self._events.link_up)
+                self._take(message, granted, retain=True)
         try:
             yield self
         finally:

@@ -58,7 +58,7 @@ class BrokerConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     engine: Literal["native", "amqtt", "external"] = Field(
-        default="amqtt",
+        default="native",
         description="native and amqtt run inside, amqtt for this machine only; external elsewhere.",
     )
     listeners: list[BrokerUrl] = Field(

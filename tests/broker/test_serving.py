@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect as websocket
@@ -22,7 +23,12 @@ from tests.mqtt_packets import (
 )
 from tests.real_ends import DEADLINE_S, free_port
 
-AMQTT = BrokerConfig(listeners=["mqtt://127.0.0.1:0"])
+
+def amqtt(**keys: Any) -> BrokerConfig:
+    return BrokerConfig(engine="amqtt", **keys)
+
+
+AMQTT = amqtt(listeners=["mqtt://127.0.0.1:0"])
 
 
 def port_of(url: str) -> int:
@@ -43,14 +49,14 @@ async def test_amqtt_serves_on_the_port_that_it_names() -> None:
 
 
 async def test_localhost_is_served_on_all_its_addresses_and_keeps_its_name() -> None:
-    async with serving(BrokerConfig(listeners=["mqtt://localhost:0"])) as broker:
+    async with serving(amqtt(listeners=["mqtt://localhost:0"])) as broker:
         assert broker.endpoint.url.startswith("mqtt://localhost:")
         async with connected(port_of(broker.endpoint.url), "one") as one:
             assert await one.ping() == []
 
 
 async def test_amqtt_serves_mqtt_over_websocket_beside_tcp() -> None:
-    config = BrokerConfig(listeners=["mqtt://127.0.0.1:0", "ws://127.0.0.1:0/mqtt"])
+    config = amqtt(listeners=["mqtt://127.0.0.1:0", "ws://127.0.0.1:0/mqtt"])
     async with serving(config) as broker:
         tcp, ws = broker.addresses
         async with (
@@ -73,7 +79,7 @@ async def test_amqtt_serves_mqtt_over_websocket_beside_tcp() -> None:
     ],
 )
 async def test_a_page_of_another_site_is_refused(origin: str | None, host: str) -> None:
-    async with serving(BrokerConfig(listeners=["ws://127.0.0.1:0"])) as broker:
+    async with serving(amqtt(listeners=["ws://127.0.0.1:0"])) as broker:
         port = port_of(broker.endpoint.url)
         with pytest.raises(InvalidStatus) as caught:
             await websocket(
@@ -87,7 +93,7 @@ async def test_a_page_of_another_site_is_refused(origin: str | None, host: str) 
 
 
 async def test_a_page_of_a_named_site_or_of_our_own_is_let_in() -> None:
-    config = BrokerConfig(listeners=["ws://127.0.0.1:0"])
+    config = amqtt(listeners=["ws://127.0.0.1:0"])
     async with serving(config, origins=["https://panel.example"]) as broker:
         own = f"http://127.0.0.1:{port_of(broker.endpoint.url)}"
         for origin in ("https://panel.example", own):
@@ -99,7 +105,7 @@ async def test_a_page_of_a_named_site_or_of_our_own_is_let_in() -> None:
 
 
 async def test_another_path_than_the_listeners_is_not_found() -> None:
-    async with serving(BrokerConfig(listeners=["ws://127.0.0.1:0/mqtt"])) as broker:
+    async with serving(amqtt(listeners=["ws://127.0.0.1:0/mqtt"])) as broker:
         with pytest.raises(InvalidStatus) as caught:
             await websocket(broker.endpoint.url + "/x", subprotocols=[Subprotocol("mqtt")])
         assert caught.value.response.status_code == 404
@@ -117,7 +123,7 @@ async def test_a_taken_port_says_who_holds_it_and_both_remedies() -> None:
     async with serving(AMQTT) as broker:
         url = broker.endpoint.url
         with pytest.raises(ListenError) as caught:
-            async with serving(BrokerConfig(listeners=["mqtt://127.0.0.1:0", url])):
+            async with serving(amqtt(listeners=["mqtt://127.0.0.1:0", url])):
                 pytest.fail("two listen on one port")
     text = str(caught.value)
     assert f"127.0.0.1:{port_of(url)} is taken: " in text
@@ -129,11 +135,10 @@ async def test_a_taken_port_says_who_holds_it_and_both_remedies() -> None:
 @pytest.mark.parametrize(
     ("config", "has_users", "named"),
     [
-        (BrokerConfig(listeners=["mqtt://0.0.0.0:1883"]), False, "mqtt://0.0.0.0:1883"),
-        (BrokerConfig(listeners=["ws://nas.example:80"]), False, "ws://nas.example:80"),
-        (BrokerConfig(listeners=["mqtts://127.0.0.1:8883"]), False, "mqtts://127.0.0.1:8883"),
-        (BrokerConfig(anonymous=False), False, "broker.anonymous"),
-        (BrokerConfig(), True, "users"),
+        (amqtt(listeners=["mqtt://0.0.0.0:1883"]), False, "mqtt://0.0.0.0:1883"),
+        (amqtt(listeners=["ws://nas.example:80"]), False, "ws://nas.example:80"),
+        (amqtt(anonymous=False), False, "broker.anonymous"),
+        (amqtt(), True, "users"),
     ],
 )
 def test_what_amqtt_cannot_guard_is_refused_with_reason_and_remedy(
@@ -149,7 +154,7 @@ def test_what_amqtt_cannot_guard_is_refused_with_reason_and_remedy(
 
 async def test_it_stops_in_time_whatever_its_clients_do() -> None:
     tasks_before = asyncio.all_tasks()
-    config = BrokerConfig(listeners=["mqtt://127.0.0.1:0", "ws://127.0.0.1:0"])
+    config = amqtt(listeners=["mqtt://127.0.0.1:0", "ws://127.0.0.1:0"])
     async with asyncio.timeout(None) as deadline, serving(config) as broker:
         port = port_of(broker.endpoint.url)
         silent = await asyncio.open_connection("127.0.0.1", port)
@@ -259,5 +264,5 @@ async def test_the_engine_can_be_started_again_on_the_same_port() -> None:
         url = broker.endpoint.url
         async with connected(port_of(url), "one"):
             pass
-    async with serving(BrokerConfig(listeners=[url])) as broker:
+    async with serving(amqtt(listeners=[url])) as broker:
         assert broker.endpoint.url == url

@@ -75,7 +75,7 @@ def test_check_sums_up_a_config_that_is_fine(tmp_path: Path) -> None:
     (tmp_path / "plant.yaml").write_text(README_EXAMPLE, encoding="utf-8")
     ended = fieldgate("check", "--config", "plant.yaml", cwd=tmp_path)
     assert ended.stdout == (
-        "plant.yaml is fine: 1 device (boiler), broker amqtt on mqtt://127.0.0.1:1883,"
+        "plant.yaml is fine: 1 device (boiler), broker native on mqtt://127.0.0.1:1883,"
         " page on 127.0.0.1:8088\n"
     )
     assert (ended.stderr, ended.returncode) == ("", 0)
@@ -93,7 +93,12 @@ def test_check_without_a_file_checks_the_defaults_and_the_environment(tmp_path: 
 
 
 def test_check_knows_what_the_engine_will_refuse(tmp_path: Path) -> None:
-    ended = fieldgate("check", cwd=tmp_path, FIELDGATE__BROKER__LISTENERS="[mqtts://0.0.0.0]")
+    ended = fieldgate(
+        "check",
+        cwd=tmp_path,
+        FIELDGATE__BROKER__ENGINE="amqtt",
+        FIELDGATE__BROKER__LISTENERS="[mqtt://0.0.0.0]",
+    )
     assert ended.stderr.startswith("engine amqtt can't serve this config: broker.listeners has ")
     assert ended.returncode == 2
 

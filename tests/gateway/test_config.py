@@ -21,7 +21,7 @@ from gateway.readers.serial_port import SerialConfig
 README_EXAMPLE = """\
 base_topic: fieldgate
 broker:
-  engine: amqtt
+  engine: native
   listeners: [mqtt://127.0.0.1:1883]
   anonymous: true
 web:

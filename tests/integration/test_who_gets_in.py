@@ -65,8 +65,8 @@ async def test_an_open_port_gets_an_admin_whose_password_is_shown_once(tmp_path:
 
 def test_amqtt_stays_at_home_and_says_why(tmp_path: Path) -> None:
     for config in (
-        "broker: {listeners: [mqtt://0.0.0.0:0]}\nweb: {listen: 127.0.0.1:0}\n",
-        "broker: {listeners: [mqtt://127.0.0.1:0]}\nweb: {listen: 0.0.0.0:0}\n",
+        "broker: {engine: amqtt, listeners: [mqtt://0.0.0.0:0]}\nweb: {listen: 127.0.0.1:0}\n",
+        "broker: {engine: amqtt, listeners: [mqtt://127.0.0.1:0]}\nweb: {listen: 0.0.0.0:0}\n",
     ):
         file = tmp_path / "fieldgate.yaml"
         file.write_text(config)

@@ -36,9 +36,6 @@ Figures = dict[str, float]
 WINDOW = 4_000
 """Messages on their way at most, flat out: more than any side needs to be busy all the time."""
 
-AMQTT_WINDOW = 500
-"""amqtt queues without a bound behind a subscriber that is slow."""
-
 _FILL_BYTES = 65_000
 
 _FIRST_LINES_HZ = 250
@@ -76,23 +73,19 @@ class Scenario:
 
 
 async def one_session(side: Side, work: Work) -> Figures:
-    return await _flat_out(side, work, sessions=1, window=WINDOW)
+    return await _flat_out(side, work, sessions=1)
 
 
 async def many_sessions(side: Side, work: Work) -> Figures:
-    return await _flat_out(side, work, sessions=work.sessions, window=WINDOW)
+    return await _flat_out(side, work, sessions=work.sessions)
 
 
-async def one_session_embedded(side: Side, work: Work) -> Figures:
-    return await _flat_out(side, work, sessions=1, window=AMQTT_WINDOW)
-
-
-async def _flat_out(side: Side, work: Work, *, sessions: int, window: int) -> Figures:
+async def _flat_out(side: Side, work: Work, *, sessions: int) -> Figures:
     async with (
         watching(side, sessions, "bench/flat/#") as receivers,
         publishing(side, "bench/flat") as publisher,
     ):
-        flow = await flat_out(side, publisher, receivers, work.seconds, window)
+        flow = await flat_out(side, publisher, receivers, work.seconds, WINDOW)
     return {
         "deliveries/s": flow.deliveries / flow.seconds,
         "CPU of servers, µs a message": 1e6 * flow.cpu.servers_s / max(1, flow.messages),
@@ -284,7 +277,11 @@ SCENARIOS = (
     Scenario("newcomer", "relay, `#` over 10,000 retained topics", newcomer, _RELAY),
     Scenario("frozen", "relay, 1 of 100 sessions frozen, 1,000 messages/s", frozen, _RELAY),
     Scenario("idle", "relay, 200 idle sessions", idle, _RELAY),
-    Scenario("embedded-one", "broker inside, 1 session, flat out", one_session_embedded, _EMBEDDED),
+    Scenario("embedded-one", "broker inside, 1 session, flat out", one_session, _EMBEDDED),
+    Scenario("embedded-many", "broker inside, 100 sessions, flat out", many_sessions, _EMBEDDED),
+    Scenario(
+        "embedded-steady-many", "broker inside, 100 sessions, 1,000 messages/s", steady, _EMBEDDED
+    ),
     Scenario(
         "embedded-steady", "broker inside, 1 session, 1,000 messages/s", steady_embedded, _EMBEDDED
     ),

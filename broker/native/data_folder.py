@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +26,7 @@ from broker.native.mqtt_session import MqttSession
 from broker.native.record import OFF_STORE, Store
 from broker.native.routed import Routed
 from broker.native.store import GATHER_S, RETRY_S, DurableStore, SessionRecord
+from broker.native.writer_thread import WriterThread
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ async def opened(
         yield OFF_STORE, EarlierLife()
         return
     loop = asyncio.get_running_loop()
-    thread = ThreadPoolExecutor(1, "broker-store")
+    thread = WriterThread("broker-store")
     path = folder / FILE
     offset = time.time() - loop.time()
 

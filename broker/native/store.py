@@ -13,7 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from sqlite3 import Error as SqliteError
 
 from broker.native.batch import Batch, DeliveryRow, SessionRow
@@ -112,7 +112,7 @@ class DurableStore:
     def __init__(
         self,
         database: Database,
-        thread: ThreadPoolExecutor,
+        thread: Executor,
         next_number: int,
         *,
         gather_s: float,

@@ -14,6 +14,7 @@ from broker.errors import AccessError, TooManyAttemptsError
 from broker.password import CheckQueue, PasswordCheck
 from broker.policy import ADMIN_GROUP, ANONYMOUS, OPEN, Action, Decision, Policy, Rule, User
 from broker.site import host_refusal, is_host, origin_refusal
+from broker.user_edit import add_user, list_users, remove_user, set_password
 from broker.users_file import Accounts, Stamp, create_with_admin, parse_users, read_users, stamp_of
 
 __all__ = [
@@ -30,13 +31,17 @@ __all__ = [
     "User",
     "Users",
     "UsersFile",
+    "add_user",
     "create_with_admin",
     "door",
     "host_refusal",
     "is_host",
+    "list_users",
     "open_users",
     "origin_refusal",
     "parse_users",
+    "remove_user",
+    "set_password",
 ]
 
 _log = logging.getLogger(__name__)

@@ -136,23 +136,32 @@ def create_with_admin(path: Path) -> str:
     """
     password = random_password()
     text = FIRST_FILE.format(password_hash=hash_password(password), group=ADMIN_GROUP)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         # The name is taken first, so that nobody's file can be lost between a look and a rename.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         try:
-            _write_through(draft, text)
-            draft.replace(path)
+            replace_file(path, text)
         except OSError:
-            for unfinished in (draft, path):
-                with contextlib.suppress(OSError):
-                    unfinished.unlink()
+            with contextlib.suppress(OSError):
+                path.unlink()
             raise
     except FileExistsError:
         raise AccessError(f"{path}: there is a file already, and it stays as it is") from None
     except OSError as error:
         raise AccessError(f"{path}: the users file can't be written: {error.strerror}") from error
     return password
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write the whole file, readable by us alone, or nothing of it; raises OSError."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        _write_through(draft, text)
+        draft.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
 
 
 def _write_through(path: Path, text: str) -> None:

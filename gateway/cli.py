@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 import gateway
 from broker.errors import AccessError, EngineError
 from broker.serving import check_entrances
+from gateway import user_cli
 from gateway.config import ROLES, Config
 from gateway.config_file import chosen_file, load
 from gateway.decoders import DecoderConfig
@@ -61,6 +62,9 @@ ConfigFile = Annotated[
         help="The config file. Without it: ./fieldgate.yaml if there is one, else the defaults.",
     ),
 ]
+
+
+app.add_typer(user_cli.app, name="user")
 
 
 @app.callback()

@@ -39,15 +39,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
 
     Raises ConfigError, with a line for each thing that is wrong.
     """
-    file = path or chosen_file()
-    folder = (file.parent if file else Path()).absolute()
-    tree = _read(file, folder, environ) if file else Tree()
-    override(tree, environ, folder)
-    if tree.root is None:
-        tree.root = {}
-    if not isinstance(tree.root, dict):
-        sentence = f"the file is {shown(tree.root)}; expected `key: value` lines"
-        raise config_error([*tree.problems, Problem(tree.place(()), (), sentence)])
+    tree, folder = _grown(path, environ)
+    assert isinstance(tree.root, dict)
     tree.root.setdefault("data", "data")
     _make_absolute(tree, folder)
     _find_users(tree.root, tree, folder)
@@ -57,9 +50,31 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     return config
 
 
+def users_path(path: Path | None, environ: Mapping[str, str]) -> Path:
+    """Where the users of a config are, whatever else is wrong with it; raises ConfigError."""
+    tree, folder = _grown(path, environ)
+    assert isinstance(tree.root, dict)
+    named = tree.root.get("users_file")
+    return folder / (named if isinstance(named, str) and named else USERS_FILE)
+
+
 def chosen_file() -> Path | None:
     """The config file that is taken where none is named."""
     return DEFAULT_FILE if DEFAULT_FILE.exists() or DEFAULT_FILE.is_symlink() else None
+
+
+def _grown(path: Path | None, environ: Mapping[str, str]) -> tuple[Tree, Path]:
+    """What file and environment say together, and the folder that paths in it are relative to."""
+    file = path or chosen_file()
+    folder = (file.parent if file else Path()).absolute()
+    tree = _read(file, folder, environ) if file else Tree()
+    override(tree, environ, folder)
+    if tree.root is None:
+        tree.root = {}
+    if not isinstance(tree.root, dict):
+        sentence = f"the file is {shown(tree.root)}; expected `key: value` lines"
+        raise config_error([*tree.problems, Problem(tree.place(()), (), sentence)])
+    return tree, folder
 
 
 @functools.cache

@@ -183,7 +183,7 @@ class Connection(asyncio.Protocol):
         self._read_on(True)
         if not _write_eof(transport):
             transport.close()
-        self._closing = self._loop.call_later(CLOSE_S, transport.abort)
+        self._abort_later()
 
     def abort(self) -> None:
         """Close at once, whatever is waiting."""
@@ -264,7 +264,10 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client will send no more: close, once all that it has sent is worked off."""
         self._saw_eof = True
-        return self._takes and (self._is_due or self._holds > 0)
+        if self._takes and (self._is_due or self._holds > 0):
+            return True
+        self._abort_later()
+        return False
 
     def pause_writing(self) -> None:
         self._can_write = False
@@ -332,6 +335,12 @@ class Connection(asyncio.Protocol):
                 assert self._transport is not None
                 self._flush()
                 self._transport.close()
+                self._abort_later()
+
+    def _abort_later(self) -> None:
+        """A transport that closes waits for ever for a client that never reads the last of it."""
+        if self._closing is None and self._transport is not None:
+            self._closing = self._loop.call_later(CLOSE_S, self._transport.abort)
 
     def _read_on(self, wanted: bool) -> None:
         """Take in little more than is worked off."""

@@ -93,6 +93,19 @@ async def test_a_subscriber_that_never_reads_costs_bounded_memory_and_slows_nobo
             assert broker.core.census().dropped > 1000
 
 
+async def test_a_subscriber_that_says_it_is_done_and_never_reads_the_rest_is_gone_soon() -> None:
+    async with served() as broker, broker.peer("publisher") as publisher:
+        with deaf(broker.port) as sock:
+            sock.send(encode(Connect(V311, "deaf"), V311))
+            sock.send(encode(Subscribe(1, (SubscribeRequest("a"),)), V311))
+            await until(lambda: broker.core.census().subscriptions == 1, "it has subscribed")
+            while not broker.core.census().dropped:  # until nothing more goes in
+                publisher.send(*[Publish("a", bytes(10_000))] * 100)
+                await publisher.settled()
+            sock.shutdown(socket.SHUT_WR)
+            await until(lambda: broker.core.census().clients == 1, "it is gone")
+
+
 async def test_what_a_subscriber_that_froze_is_owed_comes_when_it_reads_again() -> None:
     async with (
         served() as broker,

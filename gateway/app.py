@@ -40,6 +40,8 @@ def run(config: Config, only: frozenset[str]) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_main(config, only or ROLES))
+    except asyncio.CancelledError:  # stopped before it was up
+        return 0
     except (EngineError, AccessError) as error:
         return _complain(error, USAGE)
     except (BrokerError, GatewayError, OSError) as error:
@@ -49,7 +51,8 @@ def run(config: Config, only: frozenset[str]) -> int:
 
 async def _main(config: Config, roles: frozenset[str]) -> None:
     """Start what is wanted, in the order in which each needs the other; stop in the opposite."""
-    ends: set[asyncio.Task[Any]] = {_stop_by_signal()}
+    stop = _Stop()
+    ends: set[asyncio.Task[Any]] = {stop.task}
     greeting: list[str] = []
     async with AsyncExitStack() as stack:
         for role in sorted(roles):
@@ -82,6 +85,7 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
         ends.add(asyncio.create_task(_watch(users)))
         if line := _line_to_try(endpoint, config.base_topic, users):
             greeting.append(f"try     {line}")
+        stop.is_starting = False
         print(f"Fieldgate {__version__}", *greeting, sep="\n  ", flush=True)
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for end in done:
@@ -164,19 +168,27 @@ def _line_to_try(endpoint: Endpoint, base_topic: str, users: Users) -> str:
     return f"mosquitto_sub -h {host}{port}{login} -t '{base_topic}/#' -v"
 
 
-def _stop_by_signal() -> asyncio.Task[Any]:
-    """What ends with the first SIGINT or SIGTERM; a second one ends the process at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+class _Stop:
+    """The first SIGINT or SIGTERM ends `task`, or the start where that is still going on.
 
-    def on_signal() -> None:
-        stop.set()
+    A second one ends the process at once.
+    """
+
+    def __init__(self) -> None:
+        self.is_starting = True
+        self._event = asyncio.Event()
+        self._main = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self.task = asyncio.create_task(self._event.wait())
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+            self._loop.add_signal_handler(number, self._on_signal)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal)
-    return asyncio.create_task(stop.wait())
+    def _on_signal(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.remove_signal_handler(number)
+        self._event.set()
+        if self.is_starting and self._main is not None:
+            self._main.cancel()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

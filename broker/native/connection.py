@@ -21,6 +21,9 @@ from broker.native.packet import Packet, Version
 from broker.native.reason import Reason
 from broker.native.stream import PacketStream
 
+MAX_CONNECT_BYTES = 256 * 1024
+"""A client that is not known yet makes us keep no more than this; its will must fit in, too."""
+
 CONNECT_S = 10.0
 CLOSE_S = 2.0
 """How long a client may take to read the last of what it was sent, and to close its side."""
@@ -69,6 +72,7 @@ class Connection(asyncio.Protocol):
         "_is_reading",
         "_keep_alive_s",
         "_loop",
+        "_max_packet_bytes",
         "_out",
         "_out_bytes",
         "_saw_eof",
@@ -97,7 +101,8 @@ class Connection(asyncio.Protocol):
         counters: Counters | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._stream = PacketStream(max_packet_bytes=max_packet_bytes)
+        self._max_packet_bytes = max_packet_bytes
+        self._stream = PacketStream(max_packet_bytes=min(max_packet_bytes, MAX_CONNECT_BYTES))
         self._transport: asyncio.Transport | None = None
         self._out: list[bytes] = []
         self._out_bytes = 0
@@ -203,6 +208,7 @@ class Connection(asyncio.Protocol):
 
     def connected(self, keep_alive_s: float) -> None:
         """CONNECT is accepted: from now on the keep-alive counts [MQTT-3.1.2-22]."""
+        self._stream.max_packet_bytes = self._max_packet_bytes
         self._keep_alive_s = keep_alive_s
         self._heard = self._loop.time()
         self._set_timer()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import httpx
@@ -110,3 +111,15 @@ def test_a_second_gateway_on_the_same_broker_says_so_and_stops(tmp_path: Path) -
             assert "another gateway" in second.output
             assert "base_topic" in second.output
             assert first.is_running
+
+
+def test_it_can_be_stopped_while_it_is_still_starting(tmp_path: Path) -> None:
+    config = tmp_path / "fieldgate.yaml"
+    config.write_text(
+        "web: {listen: 127.0.0.1:0}\nbroker: {listeners: [mqtt://127.0.0.1:0]}\n"
+        "devices: [{name: host, reader: {type: host}}]\n"
+    )
+    for number in (1, 4, 7):
+        fieldgate = Program(config)
+        time.sleep(number / 10)
+        assert fieldgate.stop() in (0, -2, 130), fieldgate.output

@@ -13,6 +13,7 @@ import pytest
 from broker.link import QoS
 from broker.native.connection import HIGH_WATER
 from broker.native.encode import encode
+from broker.native.field import variable_integer
 from broker.native.packet import (
     Connack,
     Connect,
@@ -259,3 +260,17 @@ async def test_packets_may_be_cut_anywhere(version: Version) -> None:
             await asyncio.sleep(0)
         await peer.expect(Connack)
         assert len(await peer.settled()) == 2
+
+
+async def test_who_is_not_known_yet_can_not_send_much() -> None:
+    async with served() as broker:
+        reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+        writer.write(b"\x10" + variable_integer(300_000))  # no more of this CONNECT is awaited
+        async with asyncio.timeout(5):
+            await reader.read()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        async with broker.peer("known") as known:
+            known.send(Publish("a", bytes(300_000), QoS.AT_LEAST_ONCE, packet_id=1))
+            assert isinstance(await known.read(), Puback)

@@ -64,7 +64,11 @@ class Program:
 
     def wait(self) -> int:
         """Wait for it to end by itself, and return its exit code."""
-        code = self._process.wait(DEADLINE_S)
+        try:
+            code = self._process.wait(DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # a failing test leaves nothing running either
+            raise
         self._reading.join(DEADLINE_S)
         return code
 

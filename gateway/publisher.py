@@ -67,8 +67,8 @@ class Publisher:
         self._values_this_second: Counter[str] = Counter()
         self._values_of_all = 0
         self._was_loud = False
-        self._described_points: dict[str, tuple[str, ...]] = {}
-        self._reasons: dict[str, str] = {}
+        self._described_points: dict[str, tuple[str, ...]] | None = None  # None: not said yet
+        self._reasons: dict[str, str] | None = None
         self._seconds = 0
 
     def attach(self, link: Link) -> None:
@@ -168,7 +168,7 @@ class Publisher:
         self._publish_devices_if_changed()
         self._seconds += 1
         if self._seconds % HEALTH_EVERY_S == 0:
-            self._reasons.clear()
+            self._reasons = None
         self._publish_health()
 
     def farewell(self) -> None:
@@ -191,8 +191,8 @@ class Publisher:
         if self._link is None or not self._link.is_up:
             return
         self._may_publish = True
-        self._reasons.clear()
-        self._described_points.clear()
+        self._reasons = None
+        self._described_points = None
         self._behind.clear()
         self._publish(
             (

@@ -38,6 +38,10 @@ Decoder = Callable[[FieldReader, Version], Packet]
 _PINGREQ, _PINGRESP = Pingreq(), Pingresp()
 
 
+MAX_FILTERS = 20_000
+"""Topic filters in one packet: as many as a client may hold, and 40 ms of reading them."""
+
+
 def check_subscription(reader: FieldReader, topic_filter: str) -> bool:
     """Raise PacketError for a filter that is none; else say whether it is a shared one."""
     try:
@@ -54,8 +58,16 @@ def _subscribe(reader: FieldReader, version: Version) -> Subscribe:
         raise reader.protocol_error("there is no topic filter")
     requests: list[SubscribeRequest] = []
     while not reader.is_empty:
+        _check_count(reader, len(requests))
         requests.append(_request(reader, version))
     return Subscribe(packet_id, tuple(requests), held)
+
+
+def _check_count(reader: FieldReader, count: int) -> None:
+    if count >= MAX_FILTERS:
+        raise PacketError(
+            Reason.QUOTA_EXCEEDED, f"{reader.packet}: {MAX_FILTERS} topic filters at most"
+        )
 
 
 def _request(reader: FieldReader, version: Version) -> SubscribeRequest:
@@ -82,6 +94,7 @@ def _unsubscribe(reader: FieldReader, version: Version) -> Unsubscribe:
         raise reader.protocol_error("there is no topic filter")
     filters: list[str] = []
     while not reader.is_empty:
+        _check_count(reader, len(filters))
         filters.append(reader.text("topic filter"))  # [MQTT-3.10.3-1]
         check_subscription(reader, filters[-1])
     return Unsubscribe(packet_id, tuple(filters), held)

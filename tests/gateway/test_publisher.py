@@ -265,3 +265,12 @@ def test_it_subscribes_to_what_it_answers() -> None:
     assert {one.topic_filter for one in subscriptions(BASE)} == {
         f"{BASE}/bridge/{below}" for below in ("state", "request/ping", "response/ping")
     }
+
+
+def test_a_gateway_without_devices_says_so_too(wire: Wire) -> None:
+    publisher = Publisher(BASE, {}, Rivalry(BASE, "a"))
+    publisher.attach(wire)
+    come_up(publisher, wire)
+    taken = wire.take()
+    assert json.loads(taken[f"{BASE}/bridge/devices"]) == {"base": BASE, "devices": []}
+    assert json.loads(taken[f"{BASE}/bridge/health"]) == {"devices": {}}

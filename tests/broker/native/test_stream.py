@@ -11,9 +11,18 @@ from hypothesis import strategies as st
 
 from broker.errors import PacketError
 from broker.native.encode import encode
-from broker.native.packet import Connect, Packet, Pingreq, Publish, Version
+from broker.native.packet import (
+    Connect,
+    Packet,
+    Pingreq,
+    Publish,
+    Subscribe,
+    SubscribeRequest,
+    Version,
+)
 from broker.native.publish import encode_publish
 from broker.native.reason import Reason
+from broker.native.stream import PacketStream
 from tests.broker.native.packets import (
     Side,
     connects,
@@ -194,3 +203,18 @@ def test_the_version_is_known_where_a_connect_of_it_is_refused() -> None:
     with pytest.raises(PacketError, match="reserved connect flag"):
         stream.next_packet()
     assert stream.version is Version.V5
+
+
+def test_one_packet_holds_no_more_filters_than_a_client_may() -> None:
+    for count, is_taken in ((20_000, True), (20_001, False)):
+        stream = PacketStream(max_packet_bytes=2**24)
+        requests = (SubscribeRequest("a"),) * count
+        stream.feed(encode(Connect(Version.V5, "c"), Version.V5))
+        assert isinstance(stream.next_packet(), Connect)
+        stream.feed(encode(Subscribe(1, requests), Version.V5))
+        if is_taken:
+            assert isinstance(stream.next_packet(), Subscribe)
+        else:
+            with pytest.raises(PacketError, match="20000 topic filters at most") as caught:
+                stream.next_packet()
+            assert caught.value.reason is Reason.QUOTA_EXCEEDED

@@ -53,8 +53,8 @@ bench: $(VENV)/.tools $(VENV)/.fieldgate
 
 lock: $(VENV)/pyvenv.cfg
 	@$(PIP) install '$(UV)'
-	$(COMPILE) $(ARGS) --output-file requirements.lock
-	$(COMPILE) $(ARGS) --extra test --constraints requirements.lock --output-file requirements-test.lock
+	$(COMPILE) $(ARGS) --extra test --output-file requirements-test.lock
+	$(COMPILE) $(ARGS) --constraints requirements-test.lock --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) dist webui/static webui/ui/node_modules .coverage .coverage.* htmlcov

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -111,6 +112,11 @@ def check_engine(config: BrokerConfig, *, has_users: bool = False) -> None:
     if config.engine == "native":
         _server_context(config)
         return
+    if find_spec("amqtt") is None:
+        raise EngineError(
+            "broker.engine: amqtt needs the package amqtt, which is not installed: run"
+            " `pip install 'fieldgate[amqtt]'`, or set broker.engine: native, the default"
+        )
     reasons = [
         f"broker.listeners has {url}"
         for url in config.listeners

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -46,6 +47,14 @@ async def test_amqtt_serves_on_the_port_that_it_names() -> None:
             await two.send(publish("a/b", b"hello"))
             (message,) = await one.read_until_topic("a/b")
             assert message.payload == b"hello"
+
+
+def test_amqtt_that_is_not_installed_is_named_with_what_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "amqtt", None)
+    with pytest.raises(EngineError, match=r"not installed: run `pip install 'fieldgate\[amqtt\]'`"):
+        check_engine(AMQTT)
 
 
 async def test_localhost_is_served_on_all_its_addresses_and_keeps_its_name() -> None:

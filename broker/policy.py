@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -106,21 +107,48 @@ class Policy:
         return self._of_name(user, action, topic, client_id)
 
     def filters_granted(
-        self, user: User, action: Action, *, client_id: str | None = None
+        self,
+        user: User,
+        action: Action,
+        *,
+        client_id: str | None = None,
+        besides: Iterable[str] = (),
     ) -> tuple[str, ...]:
-        """The topic filters that the rules allow this user, as far as none before denies them."""
-        granted: dict[str, None] = {}
-        denied: list[str] = []
+        """The widest topic filters that the rules allow this user.
+
+        To subscribe: those that `grants` grants, of the filters that rules name and of `besides`,
+        since no list of filters says "all but this". To publish: nothing may be published outside
+        of them, but a rule that denies may come first for some topics within.
+        """
         hides = topics.overlaps if action is Action.SUBSCRIBE else topics.covers
+        granted = list(self._allowed(user, action, client_id, hides))
+        if action is Action.SUBSCRIBE:
+            granted += [f for f in besides if self.grants(user, f, client_id=client_id)]
+        return topics.widest(granted)
+
+    def allows_something(self, user: User) -> bool:
+        """Whether some rule that allows this user anything isn't hidden by one before it."""
+        return any(
+            True for action in Action for _ in self._allowed(user, action, None, topics.covers)
+        )
+
+    def _allowed(
+        self,
+        user: User,
+        action: Action,
+        client_id: str | None,
+        hides: Callable[[str, str], bool],
+    ) -> Iterator[str]:
+        """The filters of the rules that allow, but for those that a rule before it hides."""
+        denied: list[str] = []
         for rule in self.rules:
             if not rule.speaks_of(user, action):
                 continue
             filters = rule.filters(user, client_id)
             if rule.allow:
-                granted |= {f: None for f in filters if not any(hides(d, f) for d in denied)}
+                yield from (f for f in filters if not any(hides(d, f) for d in denied))
             else:
                 denied += filters
-        return tuple(granted)
 
     def _of_name(self, user: User, action: Action, name: str, client_id: str | None) -> Decision:
         if not name or "+" in name or "#" in name:  # no topic name: nobody may

@@ -170,6 +170,29 @@ class FilterTrie(Generic[T]):
                 yield rest
 
 
+def widest(topic_filters: Iterable[str]) -> tuple[str, ...]:
+    """Those of these valid filters that lie within no other, in their order.
+
+    Of filters that match the same names, like # and +/#, the first stays.
+    """
+    places = {
+        topic_filter: place for place, topic_filter in enumerate(dict.fromkeys(topic_filters))
+    }
+    trie = FilterTrie[str]()
+    for topic_filter in places:
+        trie.add(topic_filter, topic_filter)
+
+    def lies_within(narrow: str, wide: str) -> bool:
+        return covers(wide, narrow) and (places[wide] < places[narrow] or not covers(narrow, wide))
+
+    # Taken as a name, a filter is matched by all that cover it, and by few others.
+    return tuple(
+        narrow
+        for narrow in places
+        if not any(lies_within(narrow, wide) for wide in trie.match(narrow) if wide != narrow)
+    )
+
+
 class _Node(Generic[T]):
     __slots__ = ("children", "values")
 

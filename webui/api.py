@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from broker.access import Action
 from webui.auth import identity_of
 from webui.errors import RefusedError
 from webui.sse import events_endpoint
@@ -75,6 +76,21 @@ async def devices(request: Request) -> Response:
     return Response(payload, media_type="application/json")
 
 
+async def me(request: Request) -> Response:
+    """`GET /api/me`: who asks, and the topic filters that are theirs to subscribe and publish."""
+    identity = identity_of(request.scope)
+    state = _state(request)
+    watched = (f"{state.base_topic}/#", *state.topics)
+    return _json(
+        {
+            "user": identity.user,
+            "groups": sorted(identity.groups),
+            "subscribe": identity.filters(Action.SUBSCRIBE, watched),
+            "publish": identity.filters(Action.PUBLISH),
+        }
+    )
+
+
 async def live(_request: Request) -> Response:
     """`GET /health/live`: this process answers."""
     return _json({"status": "live"})
@@ -95,6 +111,7 @@ routes = [
             Route("/topics", topics, methods=["GET"]),
             Route("/publish", publish, methods=["POST"]),
             Route("/devices", devices, methods=["GET"]),
+            Route("/me", me, methods=["GET"]),
             Route("/events", events_endpoint, methods=["GET"]),
             WebSocketRoute("/ws", websocket_endpoint),
         ],

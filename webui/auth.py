@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,9 +66,9 @@ class Identity:
         """Whether the admin calls are open to them."""
         return self._asker().may_administer
 
-    def filters(self, action: Action) -> tuple[str, ...]:
-        """The topic filters that they are allowed, for `/api/me`."""
-        return self.policy.filters_granted(self._asker(), action)
+    def filters(self, action: Action, besides: Iterable[str] = ()) -> tuple[str, ...]:
+        """The widest topic filters that they are allowed, of those in rules and in `besides`."""
+        return self.policy.filters_granted(self._asker(), action, besides=besides)
 
     def _asker(self) -> User:
         return User(self.user, self.groups)
@@ -121,7 +121,7 @@ class Doorkeeper:
 
     async def _admit(self, request: Request) -> Identity | Connecting | Refusal:
         policy = self._users.policy
-        starred = any(policy.filters_granted(ANONYMOUS, action) for action in Action)
+        starred = policy.allows_something(ANONYMOUS)
         verdict = judge(request, self._door, starred=starred)
         if isinstance(verdict, Credentials):
             return await self._login(verdict, client_address(request, self._door) or "")

@@ -43,7 +43,7 @@ async def serving_web(
     wanted = subscriptions(topics, bridge.sentinel_topic)
     async with connect(bridge, role="web", subscriptions=wanted) as link:
         bridge.attach(link)
-        state = WebState(hub, publisher(link), base_topic, bridge.why_not_ready, attach)
+        state = WebState(hub, publisher(link), base_topic, bridge.why_not_ready, attach, topics)
         app = Doorkeeper(web_application(state, base_path=door.base_path), users, door)
         users.on_change(
             lambda: state.end_sessions(USERS_CHANGED, "the users or their rules have changed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -40,7 +40,8 @@ class Ending:
 class WebState:
     """The web application's state. `why_not_ready()` is a sentence, empty when all is well.
 
-    `attach` is the way of `/mqtt` to the broker, where that runs in this process.
+    `attach` is the way of `/mqtt` to the broker, where that runs in this process; `topics` are
+    the topic filters that the bridge subscribes to.
     """
 
     hub: Hub
@@ -48,6 +49,7 @@ class WebState:
     base_topic: str
     why_not_ready: Callable[[], str]
     attach: Attach | None = None
+    topics: Sequence[str] = ("#",)
     sessions: int = 0
     ending: Ending = field(default_factory=Ending)
 

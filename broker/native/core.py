@@ -109,9 +109,7 @@ class Core:
 
     @property
     def _admits_anybody(self) -> bool:
-        return self._anonymous and any(
-            self.policy.filters_granted(ANONYMOUS, action) for action in Action
-        )
+        return self._anonymous and self.policy.allows_something(ANONYMOUS)
 
     async def authenticate(
         self, name: str, password: bytes, address: str

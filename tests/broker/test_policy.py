@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import product
+from itertools import permutations, product
 
 import pytest
 from hypothesis import given
@@ -146,6 +146,43 @@ def test_the_filters_granted_leave_out_what_an_earlier_rule_denies() -> None:
     assert policy.filters_granted(WALL, SUBSCRIBE) == ("b/wall",)
 
 
+def test_what_is_asked_for_besides_is_listed_where_it_is_granted() -> None:
+    policy = Policy(
+        (
+            Rule(False, BOTH, ("secret/#",), user="*"),
+            Rule(True, BOTH, ("#",), user="*"),
+        )
+    )
+    asked = ("fieldgate/#", "secret/#", "+/x", "fieldgate/+")
+    assert policy.filters_granted(WALL, SUBSCRIBE) == ()
+    assert policy.filters_granted(WALL, SUBSCRIBE, besides=asked) == ("fieldgate/#",)
+    assert policy.filters_granted(WALL, PUBLISH, besides=asked) == ("#",)
+    assert policy.allows_something(WALL)
+
+
+def test_somebody_whom_no_rule_allows_anything_is_allowed_nothing() -> None:
+    policy = Policy(
+        (
+            Rule(False, BOTH, ("a/#",), user="*"),
+            Rule(True, BOTH, ("a/b", "home/%u"), user="*"),
+            Rule(True, BOTH, ("#",), user="ada"),
+        )
+    )
+    assert not policy.allows_something(ANONYMOUS)
+    assert policy.allows_something(WALL)
+
+
+def test_a_rule_that_is_denied_in_part_still_allows_something() -> None:
+    policy = Policy(
+        (
+            Rule(False, BOTH, ("secret/#",), user="*"),
+            Rule(True, frozenset({SUBSCRIBE}), ("#",), user="*"),
+        )
+    )
+    assert policy.grants(ANONYMOUS, "open/#")
+    assert policy.allows_something(ANONYMOUS)
+
+
 LEVELS = ("a", "b", "$s")
 NAMES = ["/".join(levels) for n in (1, 2, 3) for levels in product(LEVELS, repeat=n)]
 FILTERS = [
@@ -182,11 +219,45 @@ def test_a_filter_without_wildcards_is_granted_exactly_when_the_topic_may_be_see
     assert policy.grants(user, name) == policy.may(user, SUBSCRIBE, name)
 
 
+plain_filters = st.sampled_from([f for f in FILTERS if "%" not in f])
+
+
+@given(st.lists(rules, max_size=6), users, st.lists(plain_filters, max_size=4))
+def test_what_is_listed_for_subscribing_is_granted_and_nothing_that_is_granted_is_missing(
+    some_rules: list[Rule], user: User, besides: list[str]
+) -> None:
+    policy = Policy(tuple(some_rules))
+    listed = policy.filters_granted(user, SUBSCRIBE, besides=besides)
+    assert all(policy.grants(user, topic_filter) for topic_filter in listed)
+    named = [
+        f
+        for rule in some_rules
+        if rule.speaks_of(user, SUBSCRIBE)
+        for f in rule.filters(user, None)
+    ]
+    for topic_filter in [*named, *besides]:
+        is_listed = any(topics.covers(wide, topic_filter) for wide in listed)
+        assert is_listed == policy.grants(user, topic_filter)
+
+
+@given(st.lists(rules, max_size=6), users, st.sampled_from(NAMES))
+def test_nobody_may_publish_where_no_listed_filter_matches(
+    some_rules: list[Rule], user: User, name: str
+) -> None:
+    policy = Policy(tuple(some_rules))
+    listed = policy.filters_granted(user, PUBLISH)
+    if policy.may(user, PUBLISH, name):
+        assert any(topics.matches(topic_filter, name) for topic_filter in listed)
+
+
 @given(st.lists(rules, max_size=6), users, st.sampled_from(list(Action)))
-def test_every_filter_that_is_listed_as_granted_is(
+def test_no_listed_filter_lies_within_another(
     some_rules: list[Rule], user: User, action: Action
 ) -> None:
     policy = Policy(tuple(some_rules))
-    for topic_filter in policy.filters_granted(user, action):
-        if action is SUBSCRIBE:
-            assert policy.grants(user, topic_filter)
+    listed = policy.filters_granted(user, action)
+    assert not [
+        (wide, narrow) for wide, narrow in permutations(listed, 2) if topics.covers(wide, narrow)
+    ]
+    if listed:
+        assert policy.allows_something(user)

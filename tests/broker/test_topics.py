@@ -22,6 +22,7 @@ from broker.topics import (
     covers,
     matches,
     overlaps,
+    widest,
 )
 
 # A small alphabet makes filters meet. "" is a level, too: in /a, a/ and a//b.
@@ -112,6 +113,14 @@ def test_matching_is_what_the_standard_s_rules_say(topic_filter: str, name: str)
     assert matches(check_filter(topic_filter), check_name(name)) == reference_matches(
         topic_filter, name
     )
+
+
+@given(st.lists(filters(), max_size=12))
+def test_the_widest_filters_cover_all_and_none_of_them_another(some: list[str]) -> None:
+    kept = widest(some)
+    assert list(kept) == [each for each in dict.fromkeys(some) if each in kept]
+    assert all(any(covers(wide, each) for wide in kept) for each in some)
+    assert not [pair for pair in itertools.permutations(kept, 2) if covers(*pair)]
 
 
 @given(st.lists(st.tuples(filters(), st.integers(0, 5)), max_size=30), names)

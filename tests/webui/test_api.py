@@ -9,9 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
+from broker.access import Users, parse_users
 from broker.errors import LinkAwayError, LinkFullError
 from broker.link import Message, QoS
 from tests.real_ends import DEADLINE_S
@@ -20,6 +22,8 @@ from webui.app import web_application
 from webui.auth import IDENTITY, NOBODY
 from webui.page import page_route
 from webui.wire import MAX_REQUEST_BYTES
+
+HASH = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("right")
 
 
 @pytest.fixture(autouse=True)
@@ -208,6 +212,42 @@ async def test_who_may_nothing_is_refused(
     async with httpx.AsyncClient(transport=transport, base_url="http://web") as http:
         assert error(await http.request(method, path, json=body)) == (403, "forbidden")
     assert idle.link.published == []
+
+
+# --- /api/me
+
+
+async def test_who_is_not_known_where_anybody_may_do_everything(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/api/me")).json() == {
+        "user": None,
+        "groups": ["admin"],
+        "subscribe": ["#", "$SYS/#"],
+        "publish": ["#"],
+    }
+
+
+async def test_a_user_learns_what_may_be_watched_and_published() -> None:
+    users = Users(
+        parse_users(f"""
+users: {{wall: {{password: "{HASH}", groups: [screens, hall]}}}}
+rules:
+  - {{group: hall, deny: [subscribe], topics: ["fieldgate/safe/#"]}}
+  - {{user: wall, allow: [subscribe], topics: ["#"]}}
+  - {{user: wall, allow: [publish], topics: ["fieldgate/lamp/set", "fieldgate/lamp/#"]}}
+""")
+    )
+    try:
+        async with serving(users=users) as web, httpx.AsyncClient(base_url=web.url) as http:
+            web.state.topics = ("#", "zigbee2mqtt/#")
+            me = await http.get("/api/me", auth=("wall", "right"))
+    finally:
+        users.close()
+    assert me.json() == {
+        "user": "wall",
+        "groups": ["hall", "screens"],
+        "subscribe": ["zigbee2mqtt/#"],
+        "publish": ["fieldgate/lamp/#"],
+    }
 
 
 # --- the rest

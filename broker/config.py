@@ -73,6 +73,17 @@ class BrokerConfig(BaseModel):
     tls: BrokerTls | None = Field(
         default=None, description="The certificate of mqtts:// and wss:// listeners."
     )
+    durability: Literal["process", "power"] = Field(
+        default="process",
+        description="What an acknowledged message outlives: the end of the process, or also a"
+        " power cut, for a write to the disk each time.",
+    )
+    max_keep_alive_s: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="The longest keep-alive, in seconds, that MQTT 5 clients are told to keep to.",
+    )
 
     url: BrokerUrl | None = Field(default=None, description="Where the external broker is.")
     username: str | None = Field(default=None, description="Our login at the external broker.")
@@ -107,6 +118,14 @@ class BrokerConfig(BaseModel):
             raise ValueError(
                 f"engine {self.engine} runs inside and takes no {', '.join(extra)}:"
                 " that is for engine: external"
+            )
+        native_keys = [
+            key for key in ("durability", "max_keep_alive_s") if key in self.model_fields_set
+        ]
+        if native_keys and self.engine != "native":
+            raise ValueError(
+                f"engine {self.engine} takes no {', '.join(native_keys)}:"
+                " that is for engine: native"
             )
         self._check_tls()
         return self

@@ -90,6 +90,8 @@ async def serving(
                 tls=_server_context(config),
                 data=data,
                 base_topic=base_topic,
+                durability=config.durability,
+                max_keep_alive_s=config.max_keep_alive_s,
             ) as (broker, urls):
                 endpoint = Endpoint(urls[0])
                 yield ServedBroker("native", endpoint, broker.connect, urls, broker.attach)

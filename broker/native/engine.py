@@ -23,6 +23,7 @@ from broker.native.connection import Connection
 from broker.native.core import Core
 from broker.native.counters import Counters
 from broker.native.data_folder import EarlierLife, opened
+from broker.native.database import Durability
 from broker.native.handshake import Gate
 from broker.native.listener import Arrive, Listener
 from broker.native.local_link import LocalLink
@@ -124,19 +125,24 @@ async def running(
     tls: ssl.SSLContext | None = None,
     data: Path | None = None,
     base_topic: str = "",
+    durability: Durability = "process",
+    max_keep_alive_s: int | None = None,
 ) -> AsyncIterator[tuple[Engine, list[str]]]:
     """Serve listeners; gives the engine and the urls with the real ports.
 
     `tls` is for mqtts:// and wss://, `origins` are the sites beside our own whose pages may come
-    over ws:// and wss://, `data` the folder of what outlives the process, `base_topic` what our
-    own retained states lie under. Raises ListenError, and EngineError for what a newer Fieldgate
-    left in the folder. Leaving takes less than five seconds, whatever the clients do.
+    over ws:// and wss://, `data` the folder of what outlives the process, and with `durability`
+    "power" the machine's power, too; `base_topic` is what our own retained states lie under,
+    `max_keep_alive_s` what MQTT 5 clients have to keep to. Raises ListenError, and EngineError
+    for what a newer Fieldgate left in the folder. Leaving takes less than five seconds, whatever
+    the clients do.
     """
-    async with opened(data) as (store, earlier), AsyncExitStack() as stack:
+    async with opened(data, durability=durability) as (store, earlier), AsyncExitStack() as stack:
         core = Core(
             users,
             anonymous=anonymous,
             max_packet_bytes=MAX_PACKET_BYTES,
+            max_keep_alive_s=max_keep_alive_s,
             counters=Counters(),
             store=store,
         )

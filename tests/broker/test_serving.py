@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from websockets.typing import Origin, Subprotocol
 
 from broker.config import BrokerConfig
 from broker.errors import EngineError, ListenError
+from broker.native.database import Database, Durability
 from broker.serving import check_engine, serving
 from tests.mqtt_packets import (
     DISCONNECT,
@@ -118,6 +120,41 @@ async def test_another_path_than_the_listeners_is_not_found() -> None:
         with pytest.raises(InvalidStatus) as caught:
             await websocket(broker.endpoint.url + "/x", subprotocols=[Subprotocol("mqtt")])
         assert caught.value.response.status_code == 404
+
+
+@pytest.mark.parametrize("wished", ["process", "power"])
+async def test_the_native_engine_writes_as_durably_as_the_config_says(
+    wished: Durability, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened_for: list[str] = []
+
+    class Recorder(Database):
+        def __init__(self, path: Path, *, durability: Durability, max_bytes: int) -> None:
+            opened_for.append(durability)
+            super().__init__(path, durability=durability, max_bytes=max_bytes)
+
+    monkeypatch.setattr("broker.native.data_folder.Database", Recorder)
+    config = BrokerConfig(listeners=["mqtt://127.0.0.1:0"], durability=wished)
+    async with (
+        serving(config, data=tmp_path) as broker,
+        connected(port_of(broker.endpoint.url), "one") as one,
+    ):
+        await one.send(publish("a", b"kept", packet_id=1, retain=True))
+        assert (await one.read()).type == PUBACK
+    assert opened_for == [wished]
+
+
+@pytest.mark.parametrize(("wished_s", "is_told"), [(20, False), (120, True), (0, True)])
+async def test_the_native_engine_tells_clients_how_long_their_keep_alive_may_be(
+    wished_s: int, is_told: bool
+) -> None:
+    config = BrokerConfig(listeners=["mqtt://127.0.0.1:0"], max_keep_alive_s=30)
+    async with serving(config) as broker:
+        hello = connect("one", protocol=("MQTT", 5), keep_alive_s=wished_s)
+        async with opened(port_of(broker.endpoint.url), hello) as one:
+            connack = (await one.read()).body
+    assert connack[1] == 0
+    assert (b"\x13\x00\x1e" in connack) is is_told  # Server Keep Alive: 30 [MQTT5-3.2.2.3.14]
 
 
 async def test_an_external_broker_is_named_and_nothing_is_started() -> None:

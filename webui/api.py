@@ -2,46 +2,93 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any, Literal
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, WebSocketRoute
 
 from broker.access import Action
 from webui.auth import identity_of
 from webui.errors import RefusedError
-from webui.sse import events_endpoint
+from webui.operation import Operation, json_response, query_of, request_body
+from webui.sse import EVENTS
 from webui.state import WebState
 from webui.websocket import websocket_endpoint
 from webui.wire import (
-    MAX_REQUEST_BYTES,
+    Publication,
+    WireMessage,
     body_of,
     check_filters,
     decode_publication,
-    encode_json,
 )
+
+MAX_PAGE = 10_000
+"""Topics in one answer of `/api/topics`; `next` leads on."""
 
 
 class TopicsQuery(msgspec.Struct, frozen=True):
     """The query of `/api/topics`: a page of at most `limit`, newer than the seq `after`."""
 
     filter: str = "#"
-    limit: int = 1000
-    after: int = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 1000
+    after: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
-MAX_PAGE = 10_000
-"""Topics in one answer of `/api/topics`; `next` leads on."""
+class TopicsPage(msgspec.Struct):
+    """Last values, ascending by seq; `next` is the `after` of the next page, null at the end."""
+
+    epoch: str
+    seq: int
+    topics: list[WireMessage]
+    next: int | None
+
+
+class Accepted(msgspec.Struct):
+    """The message is on its way to the broker."""
+
+    status: Literal["accepted"]
+
+
+class DeviceList(msgspec.Struct):
+    """What the gateway announces of its devices, below the base topic `base`."""
+
+    base: str
+    devices: list[dict[str, Any]]
+
+
+class Me(msgspec.Struct):
+    """Who asks, and the widest topic filters that they may use; `user` null is nobody known."""
+
+    user: str | None
+    groups: list[str]
+    subscribe: list[str]
+    publish: list[str]
+
+
+class Live(msgspec.Struct):
+    """This process answers."""
+
+    status: Literal["live"]
+
+
+class Ready(msgspec.Struct):
+    """What browsers see is up to date."""
+
+    status: Literal["ready"]
+
+
+class NotReady(msgspec.Struct):
+    """Why what browsers see may be out of date."""
+
+    status: Literal["unavailable"]
+    reason: str
 
 
 async def topics(request: Request) -> Response:
     """`GET /api/topics?filter=&limit=&after=`: last values, ascending by seq."""
-    try:
-        query = msgspec.convert(dict(request.query_params), TopicsQuery, strict=False)
-    except msgspec.ValidationError as error:
-        raise RefusedError("bad_request", f"the query can't be used: {error}") from None
-    if not 1 <= query.limit <= MAX_PAGE or query.after < 0:
-        raise RefusedError("bad_request", f"limit goes from 1 to {MAX_PAGE}, after from 0")
+    query = query_of(request, TopicsQuery)
     (topic_filter,) = check_filters([query.filter])
     if not identity_of(request.scope).may_subscribe(topic_filter):
         raise RefusedError("forbidden", f"may not subscribe to {topic_filter}")
@@ -54,14 +101,14 @@ async def topics(request: Request) -> Response:
         "topics": [msgspec.Raw(body_of(entry, True)) for entry in page],
         "next": page[-1].seq if len(page) < len(entries) else None,
     }
-    return _json(answer)
+    return json_response(answer)
 
 
 async def publish(request: Request) -> Response:
     """`POST /api/publish`: 202 once the link has taken the message over."""
-    publication = decode_publication(await _body(request))
+    publication = decode_publication(await request_body(request))
     _state(request).publish(identity_of(request.scope), publication, 0)
-    return _json({"status": "accepted"}, 202)
+    return json_response(Accepted("accepted"), 202)
 
 
 async def devices(request: Request) -> Response:
@@ -72,7 +119,7 @@ async def devices(request: Request) -> Response:
         raise RefusedError("forbidden", f"may not subscribe to {topic}")
     payload = state.hub.last_payload(topic)
     if payload is None:
-        return _json({"base": state.base_topic, "devices": []})
+        return json_response(DeviceList(state.base_topic, []))
     return Response(payload, media_type="application/json")
 
 
@@ -81,71 +128,52 @@ async def me(request: Request) -> Response:
     identity = identity_of(request.scope)
     state = _state(request)
     watched = (f"{state.base_topic}/#", *state.topics)
-    return _json(
-        {
-            "user": identity.user,
-            "groups": sorted(identity.groups),
-            "subscribe": identity.filters(Action.SUBSCRIBE, watched),
-            "publish": identity.filters(Action.PUBLISH),
-        }
+    return json_response(
+        Me(
+            identity.user,
+            sorted(identity.groups),
+            list(identity.filters(Action.SUBSCRIBE, watched)),
+            list(identity.filters(Action.PUBLISH)),
+        )
     )
 
 
 async def live(_request: Request) -> Response:
     """`GET /health/live`: this process answers."""
-    return _json({"status": "live"})
+    return json_response(Live("live"))
 
 
 async def ready(request: Request) -> Response:
     """`GET /health/ready`: what browsers see is up to date, or 503 with the reason."""
     reason = _state(request).why_not_ready()
     if reason:
-        return _json({"status": "unavailable", "reason": reason}, 503)
-    return _json({"status": "ready"})
+        return json_response(NotReady("unavailable", reason), 503)
+    return json_response(Ready("ready"))
 
 
-routes = [
-    Mount(
-        "/api",
-        routes=[
-            Route("/topics", topics, methods=["GET"]),
-            Route("/publish", publish, methods=["POST"]),
-            Route("/devices", devices, methods=["GET"]),
-            Route("/me", me, methods=["GET"]),
-            Route("/events", events_endpoint, methods=["GET"]),
-            WebSocketRoute("/ws", websocket_endpoint),
-        ],
-    ),
-    Mount(
-        "/health",
-        routes=[
-            Route("/live", live, methods=["GET"]),
-            Route("/ready", ready, methods=["GET"]),
-        ],
-    ),
-]
+OPERATIONS = (
+    Operation("GET", "/api/topics", topics, query=TopicsQuery, answer=TopicsPage),
+    Operation("POST", "/api/publish", publish, body=Publication, answer=Accepted, status=202),
+    Operation("GET", "/api/devices", devices, answer=DeviceList),
+    Operation("GET", "/api/me", me, answer=Me),
+    EVENTS,
+    Operation("GET", "/health/live", live, answer=Live),
+    Operation("GET", "/health/ready", ready, answer=Ready, otherwise={503: NotReady}),
+)
+"""The whole HTTP API; what is added here is served and documented."""
+
+
+def api_routes() -> list[BaseRoute]:
+    """Where Starlette finds all of it, and the WebSocket."""
+    in_api = [each.route(below="/api") for each in OPERATIONS if each.path.startswith("/api/")]
+    others = [each.route() for each in OPERATIONS if not each.path.startswith("/api/")]
+    return [
+        Mount("/api", routes=[*in_api, WebSocketRoute("/ws", websocket_endpoint)]),
+        *others,
+    ]
 
 
 def _state(request: Request) -> WebState:
     state = request.app.state.web
     assert isinstance(state, WebState)
     return state
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(
-        encode_json(value),
-        status,
-        {"cache-control": "no-store"},
-        media_type="application/json",
-    )
-
-
-async def _body(request: Request) -> bytes:
-    """The request's body; raises RefusedError as soon as it is too large."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_REQUEST_BYTES:
-            raise RefusedError("too_large", f"{MAX_REQUEST_BYTES} bytes in a request at most")
-    return bytes(body)

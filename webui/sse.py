@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from webui.auth import identity_of
 from webui.errors import RefusedError
 from webui.http_error import refused
+from webui.operation import Operation, query_of
 from webui.state import WebState
 from webui.subscription import Subscription
 from webui.wire import Gap, Mode, RateHz, check_filters, encode_json, events_of_messages
@@ -29,8 +30,9 @@ _HEADERS = [
 
 
 class EventQuery(msgspec.Struct, frozen=True):
-    """The query of `/api/events`, besides its filters."""
+    """The query of `/api/events`; `last_event_id` is for clients that can't set the header."""
 
+    filter: list[str]
     mode: Mode = "all"
     max_rate_hz: RateHz | None = None
     last_event_id: str | None = None
@@ -99,21 +101,19 @@ class EventStream:
         )
 
 
-async def events_endpoint(request: Request) -> EventStream:
-    """Check what a stream asks for; raises RefusedError before anything is sent."""
-    filters = check_filters(request.query_params.getlist("filter"))
+async def events(request: Request) -> EventStream:
+    """`GET /api/events?filter=&…`: last values, then what comes, as Server-Sent Events."""
+    header = request.headers.get("last-event-id")
+    query = query_of(request, EventQuery, **({} if header is None else {"last_event_id": header}))
+    filters = check_filters(query.filter)
     identity = identity_of(request.scope)
     for topic_filter in filters:
         if not identity.may_subscribe(topic_filter):
             raise RefusedError("forbidden", f"may not subscribe to {topic_filter}")
-    values = {key: value for key, value in request.query_params.items() if key != "filter"}
-    if "last-event-id" in request.headers:
-        values["last_event_id"] = request.headers["last-event-id"]
-    try:
-        query = msgspec.convert(values, EventQuery, strict=False)
-    except msgspec.ValidationError as error:
-        raise RefusedError("bad_request", f"the query can't be used: {error}") from None
     return EventStream(request.app.state.web, filters, query)
+
+
+EVENTS = Operation("GET", "/api/events", events, query=EventQuery, media_type="text/event-stream")
 
 
 async def _deliver(subscription: Subscription, due: asyncio.Event, send: Send) -> None:

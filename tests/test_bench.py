@@ -71,15 +71,19 @@ def test_numbers_are_shown_to_three_digits(value: float, shown: str) -> None:
     assert number(value) == shown
 
 
-def test_a_table_shows_medians_spreads_and_ratios_of_medians() -> None:
+def test_a_table_shows_medians_spreads_and_ratios_of_medians_for_each_peer() -> None:
     rows = [
-        Row("relay", "deliveries/s", (100.0, 300.0, 200.0), (50.0, 50.0, 50.0)),
-        Row("relay", "lost", (0.0,), (0.0,)),
-        Row("serial", "lines/s", (7.0,)),
+        Row("relay", "deliveries/s", {"Fieldgate": (100, 300, 200), "Mosquitto": (50, 50, 50)}),
+        Row("relay", "lost", {"Fieldgate": (0,), "Mosquitto": (0,)}),
+        Row("serial", "lines/s", {"Fieldgate": (7,)}),
+        Row("clients", "kB", {"Fieldgate": (6,), "Mosquitto": (2,), "amqtt": (60,)}),
     ]
-    assert as_markdown(rows).splitlines()[2:] == [
-        "| relay | deliveries/s | 200 (100 to 300) | 50 | 4 |",
-        "|  | lost | 0 | 0 | - |",
-        "| serial | lines/s | 7 | - | - |",
+    assert as_markdown(rows).splitlines() == [
+        "| work | figure | Fieldgate | Mosquitto | ratio | amqtt | ratio |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| relay | deliveries/s | 200 (100 to 300) | 50 | 4 | - | - |",
+        "|  | lost | 0 | 0 | - | - | - |",
+        "| serial | lines/s | 7 | - | - | - | - |",
+        "| clients | kB | 6 | 2 | 3 | 60 | 0.1 |",
     ]
-    assert len(as_text(rows).splitlines()) == 4
+    assert len(as_text(rows).splitlines()) == 5

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-HEAD = ("work", "figure", "Fieldgate", "Mosquitto", "ratio")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure, as measured in each round on each side; `peer` is empty where there is none."""
+    """One figure, as measured in each round on each side: ours first, then the peers."""
 
     title: str
     figure: str
-    ours: tuple[float, ...]
-    peers: tuple[float, ...] = ()
+    rounds: Mapping[str, Sequence[float]]
+    """By the side's name."""
     is_compared: bool = True
 
     @property
-    def cells(self) -> tuple[str, str, str, str, str]:
-        return (self.title, self.figure, spread(self.ours), spread(self.peers), self.ratio)
+    def ours(self) -> Sequence[float]:
+        return next(iter(self.rounds.values()))
 
-    @property
-    def ratio(self) -> str:
+    def cells(self, peers: Sequence[str]) -> tuple[str, ...]:
+        found = [self.title, self.figure, spread(self.ours)]
+        for peer in peers:
+            found += (spread(self.rounds.get(peer, ())), self.ratio(peer))
+        return tuple(found)
+
+    def ratio(self, peer: str) -> str:
         """Ours by theirs, where that says something."""
-        if not self.is_compared or not self.peers or not statistics.median(self.peers):
+        theirs = self.rounds.get(peer)
+        if not self.is_compared or not theirs or not statistics.median(theirs):
             return "-"
-        return f"{number(statistics.median(self.ours) / statistics.median(self.peers))}"
+        return number(statistics.median(self.ours) / statistics.median(theirs))
 
 
 def number(value: float) -> str:
@@ -53,8 +57,8 @@ def spread(values: Sequence[float]) -> str:
 
 def as_text(rows: Sequence[Row]) -> str:
     """Columns for a terminal; a title stands once."""
-    lines = [HEAD, *_once(rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
+    lines = _lines(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
             cell.ljust(width) if column < 2 else cell.rjust(width)
@@ -65,15 +69,22 @@ def as_text(rows: Sequence[Row]) -> str:
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    lines = [HEAD, ("---", "---", "---:", "---:", "---:"), *_once(rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    head, *lines = _lines(rows)
+    ruler = ["---" if column < 2 else "---:" for column in range(len(head))]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ruler, *lines))
 
 
-def _once(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    lines: list[tuple[str, ...]] = []
+def _lines(rows: Sequence[Row]) -> list[Sequence[str]]:
+    """The head, then a line for each row; of rows that all begin with the same side."""
+    ours, *peers = dict.fromkeys(name for row in rows for name in row.rounds)
+    lines: list[Sequence[str]] = [("work", "figure", ours, *_with_ratios(peers))]
     before = ""
     for row in rows:
-        title, *rest = row.cells
+        title, *rest = row.cells(peers)
         lines.append(("" if title == before else title, *rest))
         before = title
     return lines
+
+
+def _with_ratios(peers: Sequence[str]) -> list[str]:
+    return [head for peer in peers for head in (peer, "ratio")]

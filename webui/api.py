@@ -10,8 +10,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, WebSocketRoute
 
 from broker.access import Action
-from webui.auth import identity_of
 from webui.errors import RefusedError
+from webui.identity import identity_of
 from webui.operation import Operation, json_response, query_of, request_body
 from webui.sse import EVENTS
 from webui.state import WebState

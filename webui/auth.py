@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from broker.access import ADMIN_GROUP, ANONYMOUS, OPEN, Action, Policy, User, Users
+from broker.access import ANONYMOUS, Users
 from broker.errors import PasswordsBusyError, TooManyAttemptsError
 from webui.door import (
     WRONG,
@@ -24,12 +22,10 @@ from webui.door import (
     client_address,
     judge,
 )
-
-IDENTITY = "fieldgate.identity"
-"""Where in an ASGI scope the doorkeeper puts the identity."""
+from webui.identity import EVERYBODY, IDENTITY, NOBODY, Identity
 
 MUST_LOG_IN = "fieldgate.must_log_in"
-"""Where it puts whether an MQTT client must log in by its CONNECT."""
+"""Where in an ASGI scope the doorkeeper puts whether an MQTT client must log in by its CONNECT."""
 
 SECURITY_HEADERS = {
     b"content-security-policy": b"default-src 'self'; script-src 'self'; style-src 'self';"
@@ -44,48 +40,6 @@ _CHALLENGE = (b"www-authenticate", b'Basic realm="Fieldgate", charset="UTF-8"')
 _NO_STORE = {b"cache-control": b"no-store"}
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who is on the other side of one HTTP request or WebSocket, and what they may do."""
-
-    user: str | None
-    groups: frozenset[str]
-    policy: Policy
-
-    def may_publish(self, topic: str) -> bool:
-        """Whether they may publish to this topic name."""
-        return self.policy.may(self._asker(), Action.PUBLISH, topic)
-
-    def may_subscribe(self, topic_filter: str) -> bool:
-        """Whether they may watch everything that this topic filter matches."""
-        return self.policy.grants(self._asker(), topic_filter)
-
-    def may_administer(self) -> bool:
-        """Whether the admin calls are open to them."""
-        return self._asker().may_administer
-
-    def filters(self, action: Action, besides: Iterable[str] = ()) -> tuple[str, ...]:
-        """The widest topic filters that they are allowed, of those in rules and in `besides`."""
-        return self.policy.filters_granted(self._asker(), action, besides=besides)
-
-    def _asker(self) -> User:
-        return User(self.user, self.groups)
-
-
-EVERYBODY = Identity(None, frozenset({ADMIN_GROUP}), OPEN)
-"""Anybody at all, where no users exist and everything is allowed."""
-
-NOBODY = Identity(None, frozenset(), Policy())
-"""Whoever asks for `/health/…` or `/mqtt`: nobody asked who it is, so nothing is allowed."""
-
-
-def identity_of(scope: Mapping[str, Any]) -> Identity:
-    """Who the doorkeeper let in with this scope; a KeyError means that it stood at no door."""
-    identity = scope[IDENTITY]
-    assert isinstance(identity, Identity)
-    return identity
 
 
 class Doorkeeper:

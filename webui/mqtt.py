@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from broker.serving import Attached
 from webui.auth import MUST_LOG_IN
-from webui.state import SERVICE_RESTART, WebState
+from webui.state import WebState
 
 SUBPROTOCOLS = ("mqtt", "mqttv3.1")
 """[MQTT-6.0.0-3]; the second is what clients before MQTT 3.1.1 ask for."""
@@ -86,11 +86,7 @@ async def _send(websocket: WebSocket, attached: Attached) -> None:
 
 async def _stop(state: WebState, attached: Attached) -> None:
     """Say goodbye when the web server stops; changed users are the broker's own business."""
-    ending = state.ending
-    await ending.wait()
-    while ending.code != SERVICE_RESTART:
-        ending = state.ending
-        await ending.wait()
+    await state.stopping.wait()
     attached.stop()
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from broker.errors import LinkAwayError, LinkFullError
 from broker.link import Link
-from webui.auth import Identity
 from webui.errors import RefusedError
+from webui.identity import Identity
 from webui.wire import Publication, to_message
 
 PublishAs = Callable[[Identity, Publication, int], None]

@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from webui.frame_slices import SlicedWebSocketProtocol
-from webui.state import SERVICE_RESTART, WebState
+from webui.state import WebState
 from webui.wire import MAX_REQUEST_BYTES
 
 STOP_S = 3
@@ -60,7 +60,7 @@ async def serving_http(
             await asyncio.sleep(0.005)
         yield
     finally:
-        state.end_sessions(SERVICE_RESTART, "the server stops or restarts")
+        state.stop()
         server.should_exit = True
         with contextlib.suppress(asyncio.CancelledError):
             await serving

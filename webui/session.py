@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from webui.auth import Identity
 from webui.errors import RefusedError
 from webui.hub import Hub
+from webui.identity import Identity
 from webui.publishing import PublishAs
 from webui.subscription import Subscription
 from webui.wire import (

@@ -8,11 +8,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from webui.auth import identity_of
 from webui.errors import RefusedError
 from webui.http_error import refused
+from webui.identity import identity_of
 from webui.operation import Operation, query_of
-from webui.state import WebState
+from webui.state import Ending, WebState
 from webui.subscription import Subscription
 from webui.wire import Gap, Mode, RateHz, check_filters, encode_json, events_of_messages
 
@@ -47,8 +47,8 @@ class EventStream:
         self._query = query
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._state.counted() as is_admitted:
-            if not is_admitted:
+        with self._state.session(identity_of(scope)) as ending:
+            if ending is None:
                 too_many = RefusedError("unavailable", "too many sessions: try again later")
                 await refused(too_many)(scope, receive, send)
                 return
@@ -59,7 +59,7 @@ class EventStream:
                 await refused(refusal)(scope, receive, send)
                 return
             try:
-                is_over = await self._stream(subscription, due, scope, receive, send)
+                is_over = await self._stream(subscription, due, ending, scope, receive, send)
             finally:
                 subscription.close()
             if is_over:
@@ -69,12 +69,12 @@ class EventStream:
         self,
         subscription: Subscription,
         due: asyncio.Event,
+        ending: Ending,
         scope: Scope,
         receive: Receive,
         send: Send,
     ) -> bool:
         """Write until the peer goes, or until there is no more to say: then true."""
-        ending = self._state.ending
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         if scope["method"] == "HEAD":
             return True

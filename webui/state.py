@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from broker.serving import Attach
 from webui.hub import Hub
+from webui.identity import Identity
 from webui.publishing import PublishAs
 
 MAX_SESSIONS = 10_000
@@ -21,7 +22,7 @@ USERS_CHANGED = 4001
 
 
 class Ending:
-    """What all sessions of one time wait for: to be told why they end."""
+    """What a session waits for: to be told why it ends."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -50,22 +51,36 @@ class WebState:
     why_not_ready: Callable[[], str]
     attach: Attach | None = None
     topics: Sequence[str] = ("#",)
-    sessions: int = 0
-    ending: Ending = field(default_factory=Ending)
+    stopping: Ending = field(default_factory=Ending)
+    _identities: dict[Ending, Identity] = field(default_factory=dict)
+
+    @property
+    def sessions(self) -> int:
+        """How many browsers and streams there are."""
+        return len(self._identities)
 
     @contextmanager
-    def counted(self) -> Iterator[bool]:
-        """Count one session in and out; false if it is one too many."""
+    def session(self, identity: Identity) -> Iterator[Ending | None]:
+        """Count one session in and out; None if it is one too many."""
         if self.sessions >= MAX_SESSIONS:
-            yield False
+            yield None
             return
-        self.sessions += 1
+        ending = Ending()
+        self._identities[ending] = identity
         try:
-            yield True
+            yield ending
         finally:
-            self.sessions -= 1
+            del self._identities[ending]
 
-    def end_sessions(self, code: int, reason: str) -> None:
-        """End all WebSockets, with this close code, and all streams; new ones may come."""
-        self.ending.tell(code, reason)
-        self.ending = Ending()
+    def end_sessions(
+        self, code: int, reason: str, *, whose: Callable[[Identity], bool] = lambda _: True
+    ) -> None:
+        """End WebSockets, with this close code, and streams; new ones may come."""
+        for ending, identity in self._identities.items():
+            if whose(identity):
+                ending.tell(code, reason)
+
+    def stop(self) -> None:
+        """End everything, since the server stops."""
+        self.stopping.tell(SERVICE_RESTART, "the server stops or restarts")
+        self.end_sessions(self.stopping.code, self.stopping.reason)

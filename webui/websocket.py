@@ -7,8 +7,8 @@ import contextlib
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from webui.auth import identity_of
 from webui.errors import RefusedError
+from webui.identity import identity_of
 from webui.session import Send, Session
 from webui.state import Ending, WebState
 
@@ -19,15 +19,13 @@ TRY_AGAIN_LATER = 1013
 async def websocket_endpoint(websocket: WebSocket) -> None:
     """Serve one browser until it goes."""
     state: WebState = websocket.app.state.web
-    ending = state.ending  # of the moment at which it was let in
-    with state.counted() as is_admitted:
+    identity = identity_of(websocket.scope)
+    with state.session(identity) as ending:
         await websocket.accept()
-        if not is_admitted:
+        if ending is None:
             await websocket.close(TRY_AGAIN_LATER, "too many sessions: try again later")
             return
-        session = Session(
-            state.hub, identity_of(websocket.scope), state.publish, _sender(websocket)
-        )
+        session = Session(state.hub, identity, state.publish, _sender(websocket))
         try:
             async with asyncio.TaskGroup() as tasks:
                 delivering = tasks.create_task(session.deliver())

@@ -19,7 +19,7 @@ from broker.link import Message, QoS
 from tests.real_ends import DEADLINE_S
 from tests.webui.serving import Web, serving
 from webui.app import web_application
-from webui.auth import IDENTITY, NOBODY
+from webui.identity import IDENTITY, NOBODY
 from webui.page import page_route
 from webui.wire import MAX_REQUEST_BYTES
 

@@ -17,8 +17,9 @@ from websockets.exceptions import InvalidStatus
 
 from broker.access import Action, NoUsers, Users, UsersFile, parse_users
 from tests.real_ends import until
-from webui.auth import EVERYBODY, NOBODY, Doorkeeper, Identity, identity_of
+from webui.auth import Doorkeeper
 from webui.door import Door, networks
+from webui.identity import EVERYBODY, NOBODY, Identity, identity_of
 
 HASH = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("right")
 FILE = f"""\

@@ -20,7 +20,7 @@ from broker.serving import serving as serving_broker
 from tests.mqtt_packets import DISCONNECT, connect, connected, publish, subscribe
 from tests.real_ends import DEADLINE_S, until
 from tests.webui.serving import Web, serving
-from webui.state import SERVICE_RESTART, USERS_CHANGED
+from webui.state import USERS_CHANGED
 
 CONNACK, NOT_AUTHORIZED = b"\x20\x02\x00\x00", b"\x20\x02\x00\x05"
 PINGREQ, PINGRESP = b"\xc0\x00", b"\xd0\x00"
@@ -200,7 +200,7 @@ async def test_a_server_that_stops_says_so_and_changed_users_are_no_reason() -> 
         web.state.end_sessions(USERS_CHANGED, "changed")
         await client.send(PINGREQ)
         assert await client.recv() == PINGRESP
-        web.state.end_sessions(SERVICE_RESTART, "the server stops")
+        web.state.stop()
         farewell = await client.recv(decode=False)
         assert (farewell[0], farewell[2]) == (0xE0, 0x8B)
         await client.wait_closed()

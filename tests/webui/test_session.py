@@ -11,8 +11,8 @@ import pytest
 from broker.errors import LinkAwayError, LinkFullError
 from broker.link import Message, QoS
 from tests.real_ends import until
-from webui.auth import EVERYBODY, NOBODY, Identity
 from webui.hub import Hub, HubLimits
+from webui.identity import EVERYBODY, NOBODY, Identity
 from webui.pacer import Pacer
 from webui.publishing import publisher
 from webui.session import Session

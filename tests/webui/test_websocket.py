@@ -373,6 +373,15 @@ async def test_whoever_is_let_in_just_before_the_users_change_is_ended_too() -> 
         assert await close_code(connection) == 4001
 
 
+async def test_only_those_are_ended_who_are_meant() -> None:
+    async with serving() as web, conversing(web) as connection:
+        await until(lambda: web.state.sessions == 1, "it is counted in")
+        web.state.end_sessions(4001, "somebody else", whose=lambda identity: identity.user == "ada")
+        assert await ask(connection, op="ping", id=7) == {"op": "pong", "id": 7}
+        web.state.end_sessions(4001, "you", whose=lambda identity: identity.user is None)
+        assert await close_code(connection) == 4001
+
+
 async def test_a_server_that_stops_tells_its_sessions_so() -> None:
     async with serving() as web:
         reading = await connect(f"ws://127.0.0.1:{web.port}/api/ws")

@@ -1,0 +1,54 @@
+"""Who is on the other side of a request or a WebSocket, and what they may do there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from broker.access import ADMIN_GROUP, OPEN, Action, Policy, User
+
+IDENTITY = "fieldgate.identity"
+"""Where in an ASGI scope the doorkeeper puts the identity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who is on the other side of one HTTP request or WebSocket, and what they may do."""
+
+    user: str | None
+    groups: frozenset[str]
+    policy: Policy
+
+    def may_publish(self, topic: str) -> bool:
+        """Whether they may publish to this topic name."""
+        return self.policy.may(self._asker(), Action.PUBLISH, topic)
+
+    def may_subscribe(self, topic_filter: str) -> bool:
+        """Whether they may watch everything that this topic filter matches."""
+        return self.policy.grants(self._asker(), topic_filter)
+
+    def may_administer(self) -> bool:
+        """Whether the admin calls are open to them."""
+        return self._asker().may_administer
+
+    def filters(self, action: Action, besides: Iterable[str] = ()) -> tuple[str, ...]:
+        """The widest topic filters that they are allowed, of those in rules and in `besides`."""
+        return self.policy.filters_granted(self._asker(), action, besides=besides)
+
+    def _asker(self) -> User:
+        return User(self.user, self.groups)
+
+
+EVERYBODY = Identity(None, frozenset({ADMIN_GROUP}), OPEN)
+"""Anybody at all, where no users exist and everything is allowed."""
+
+NOBODY = Identity(None, frozenset(), Policy())
+"""Whoever asks for `/health/…` or `/mqtt`: nobody asked who it is, so nothing is allowed."""
+
+
+def identity_of(scope: Mapping[str, Any]) -> Identity:
+    """Who the doorkeeper let in with this scope; a KeyError means that it stood at no door."""
+    identity = scope[IDENTITY]
+    assert isinstance(identity, Identity)
+    return identity

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,13 +13,15 @@ from broker.access import ANONYMOUS, Action, Policy, User, Users
 from broker.errors import PasswordsBusyError, TooManyAttemptsError
 from broker.native.client import Client
 from broker.native.counters import Counters
-from broker.native.mqtt_session import MqttSession
+from broker.native.mqtt_session import Delivery, MqttSession
 from broker.native.packet import Will
 from broker.native.reason import Reason
 from broker.native.record import OFF_STORE, Store
 from broker.native.retained import RetainedMessages
 from broker.native.routed import Routed, forwarded
 from broker.native.router import Grant, Route, Router
+from broker.native.wills import DelayedWills
+from broker.topics import FilterTrie
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ class Core:
         self._clients: dict[str, Client] = {}
         self._sessions: dict[str, MqttSession] = {}
         self._absent: dict[str, asyncio.TimerHandle | None] = {}
-        self._wills: dict[str, tuple[asyncio.TimerHandle, Will, User]] = {}
+        self._wills = DelayedWills(self._publish_will)
 
     # --- who may
 
@@ -124,26 +126,58 @@ class Core:
         return user, Reason.BAD_USER_NAME_OR_PASSWORD
 
     def judge_again(self) -> None:
-        """The users or their rules have changed: end what is no longer granted."""
-        for client_id, session in tuple(self._sessions.items()):
-            name = session.user.name
-            if name is not None:
-                user = self._users.find(name)
-            else:
-                user = ANONYMOUS if not self._users.exist or self._admits_anybody else None
-            client = self._clients.get(client_id)
+        """The users or their rules have changed: end what is no longer granted.
+
+        Subscriptions first, everybody's, so that nothing is passed on to one who is to lose it.
+        """
+        expelled: list[MqttSession] = []
+        withdrawn: list[Delivery] = []
+        for session in self._sessions.values():
+            user = self._user_now(session)
             if user is None:
-                if client is not None:
-                    client.end(Reason.NOT_AUTHORIZED)
-                self._forget(client_id)
+                self._router.forget(session)
+                expelled.append(session)
+            else:
+                withdrawn += self._judge(session, user)
+        self._pass_on(withdrawn)
+        for session in expelled:
+            self._expel(session)
+
+    def _user_now(self, session: MqttSession) -> User | None:
+        """Whose session it is now, or None if they may not be here any more."""
+        if session.user.name is not None:
+            return self._users.find(session.user.name)
+        return ANONYMOUS if not self._users.exist or self._admits_anybody else None
+
+    def _judge(self, session: MqttSession, user: User) -> Sequence[Delivery]:
+        """End what a user may no longer subscribe to; what of it others may have instead."""
+        client_id = session.client_id
+        session.user = user
+        if (client := self._clients.get(client_id)) is not None:
+            client.judge_again(user)
+        kept: FilterTrie[None] = FilterTrie()
+        revoked: FilterTrie[None] = FilterTrie()
+        has_lost_any = False
+        for grant in self._router.grants(session):
+            if self.policy.grants(user, grant.topic_filter, client_id=client_id):
+                kept.add(grant.topic_filter, None)
                 continue
-            session.user = user
-            if client is not None:
-                client.judge_again(user)
-            for grant in self._router.grants(session):
-                if not self.policy.grants(user, grant.topic_filter, client_id=client_id):
-                    self._router.unsubscribe(session, grant.topic_filter, grant.share)
-                    session.record.revoked(grant.topic_filter, grant.share)
+            has_lost_any = True
+            revoked.add(grant.topic_filter, None)
+            self._router.unsubscribe(session, grant.topic_filter, grant.share)
+            session.record.revoked(grant.topic_filter, grant.share)
+        if not has_lost_any:
+            return ()
+        return session.withdraw(lambda topic: bool(revoked.match(topic) - kept.match(topic)))
+
+    def _expel(self, session: MqttSession) -> None:
+        """End the session of one who is nobody any more, and publish nothing of theirs."""
+        client_id = session.client_id
+        self._wills.cancel(client_id)
+        if (client := self._clients.get(client_id)) is not None:
+            client.will = None
+            client.end(Reason.NOT_AUTHORIZED)
+        self._forget(client_id)
 
     def restore(self, restored: Iterable[Restored], retained: Iterable[Routed]) -> None:
         """Take back the sessions and retained messages of an earlier life, then judge them."""
@@ -193,8 +227,7 @@ class Core:
         is_present = session is not None
         if session is None:
             session = self._sessions[client_id] = MqttSession(client_id, client.user)
-        if (delayed := self._wills.pop(client_id, None)) is not None:
-            delayed[0].cancel()  # it is back in time [MQTT5-3.1.3-9]
+        self._wills.cancel(client_id)  # it is back in time [MQTT5-3.1.3-9]
         session.expiry_s = expiry_s
         session.user = client.user
         session.record = self.store.joined(session)
@@ -209,7 +242,7 @@ class Core:
         del self._clients[client_id]
         if client.will is not None:
             will, client.will = client.will, None
-            self._plan_will(client_id, will, client.user, session.expiry_s)
+            self._plan_will(client_id, will, session.expiry_s)
         if session.expiry_s == 0:
             self._forget(client_id)
             return
@@ -229,34 +262,27 @@ class Core:
         timer = self._absent.pop(client_id, None)
         if timer is not None:
             timer.cancel()
-        if (delayed := self._wills.pop(client_id, None)) is not None:
-            delayed[0].cancel()
-            self._publish_will(client_id, *delayed[1:])
+        self._wills.publish_now(client_id)
         session = self._sessions.pop(client_id, None)
         if session is not None:
             self.counters.dropped += session.dropped
             self._router.forget(session)
             self.store.forget(session)
-            for each in session.orphans():  # [MQTT5-4.8.2.2]
-                route = each.group.choose() if each.group is not None else None
-                if route is not None:
-                    route.receiver.deliver(each.message, route)
+            self._pass_on(session.orphans())
 
-    def _plan_will(self, client_id: str, will: Will, user: User, expiry_s: float | None) -> None:
+    def _pass_on(self, orphans: Iterable[Delivery]) -> None:
+        """Give others of a shared subscription what one of them can't have [MQTT5-4.8.2.2]."""
+        for each in orphans:
+            route = each.group.choose() if each.group is not None else None
+            if route is not None:
+                route.receiver.deliver(each.message, route)
+
+    def _plan_will(self, client_id: str, will: Will, expiry_s: float | None) -> None:
         delay_s = float(will.properties.will_delay_interval_s or 0)
-        if expiry_s is not None:
-            delay_s = min(delay_s, expiry_s)
-        if delay_s:
-            timer = self._loop.call_later(delay_s, self._will_is_due, client_id)
-            self._wills[client_id] = (timer, will, user)
-        else:
-            self._publish_will(client_id, will, user)
+        self._wills.plan(client_id, will, delay_s if expiry_s is None else min(delay_s, expiry_s))
 
-    def _will_is_due(self, client_id: str) -> None:
-        _, will, user = self._wills.pop(client_id)
-        self._publish_will(client_id, will, user)
-
-    def _publish_will(self, client_id: str, will: Will, user: User) -> None:
+    def _publish_will(self, client_id: str, will: Will) -> None:
+        user = self._sessions[client_id].user
         if not self.policy.may(user, Action.PUBLISH, will.topic, client_id=client_id):
             return  # the rules have changed since its CONNECT
         lifetime_s = will.properties.message_expiry_interval_s
@@ -330,9 +356,7 @@ class Core:
         """Say goodbye to everybody, and let no timer go on."""
         for client in tuple(self._clients.values()):
             client.end(Reason.SERVER_SHUTTING_DOWN)
-        for client_id in tuple(self._wills):  # nobody will be there to publish them later
-            self._wills[client_id][0].cancel()
-            self._will_is_due(client_id)
+        self._wills.stop()
         for timer in self._absent.values():
             if timer is not None:
                 timer.cancel()

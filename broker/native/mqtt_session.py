@@ -7,7 +7,7 @@ order, up to a bound in messages and bytes; beyond that the oldest that waits is
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -62,10 +62,20 @@ class Delivery:
     """QoS 2: the client has it, only the release is open."""
     packet_id: int = 0
     """0 while it waits for its turn."""
+    is_sent: bool = False
+    """Whether it went out on the connection that there is."""
     number: int = 0
     """Its place in the store, in the order of arrival; 0: it isn't there."""
     group: ShareGroup[Any] | None = None
     """Whose other members may have it instead."""
+
+    @property
+    def may_go_to_another(self) -> bool:
+        """Whether others of a shared subscription may have it instead.
+
+        A QoS 2 message that was sent may be its receiver's already [MQTT5-4.8.2-5].
+        """
+        return self.group is not None and (self.qos is QoS.AT_LEAST_ONCE or not self.packet_id)
 
 
 class MqttSession:
@@ -177,15 +187,36 @@ class MqttSession:
         return (*self._in_flight.values(), *self._queue)
 
     def orphans(self) -> Iterable[Delivery]:
-        """What others of a shared subscription may have when this session has ended.
+        """What others of a shared subscription may have when this session has ended."""
+        return [each for each in self.owed if each.may_go_to_another]
 
-        A QoS 2 message that was sent may be theirs already [MQTT5-4.8.2-5].
+    def withdraw(self, is_withdrawn: Callable[[str], bool]) -> Sequence[Delivery]:
+        """Take away what the client has not got yet of topics that it may not read any more.
+
+        Gives what others of a shared subscription may have instead.
         """
-        return [
+        is_away = self.wire is None
+        found = [
             each
             for each in self.owed
-            if each.group is not None and (each.qos is QoS.AT_LEAST_ONCE or not each.packet_id)
+            if not each.is_received
+            and (is_away or not each.is_sent)
+            and is_withdrawn(each.message.topic)
         ]
+        if found:
+            numbers = {each.packet_id for each in found} - {0}
+            self._unsent = deque(each for each in self._unsent if each not in numbers)
+            self._queue = deque(
+                each for each in self._queue if not is_withdrawn(each.message.topic)
+            )
+        for each in found:
+            if each.packet_id:
+                del self._in_flight[each.packet_id]
+            else:
+                self._queued_bytes -= each.message.size
+            self.record.drop(each)
+        self.pump()
+        return [each for each in found if each.may_go_to_another]
 
     def restore(self, deliveries: Iterable[Delivery]) -> None:
         """Take back, oldest first, what the client had not acknowledged in an earlier life."""
@@ -208,6 +239,7 @@ class MqttSession:
             if delivery.is_received:
                 self.wire.send_packet(Pubrel(packet_id))
             else:
+                delivery.is_sent = False
                 self._unsent.append(packet_id)
         self.pump()
 
@@ -263,6 +295,7 @@ class MqttSession:
 
     def _send(self, packet_id: int, delivery: Delivery, wire: Wire, *, dup: bool) -> None:
         message = delivery.message
+        delivery.is_sent = True
         alias, with_topic = (None, True) if wire.aliases is None else wire.aliases.of(message.topic)
         frame = message.numbered_frame(
             wire.version,

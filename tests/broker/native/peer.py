@@ -159,6 +159,11 @@ class Peer:
         assert await self.settled() == []
         return None
 
+    async def accept(self, message: Publish) -> None:
+        """Say that a QoS 2 message is here, and wait until the broker releases it."""
+        self.send(Pubrec(message.packet_id))
+        assert (await self.expect(Pubrel)).packet_id == message.packet_id
+
     def publish_and_go_on(self, topic: str) -> None:
         """Publish at QoS 2 what it may get itself; leaves the answers to `messages`."""
         self.send(Publish(topic, b"own", QoS.EXACTLY_ONCE, packet_id=9), Pubrel(9))

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.bench.__main__ import measured
 from tests.bench.scenario import SCENARIOS, Scenario, Start, Work
-from tests.bench.side import client_frame
+from tests.bench.side import Side, client_frame, mosquitto_web
 from tests.bench.stamp import MARK, PAYLOAD_BYTES, latencies_ns, payload, percentile
 from tests.bench.table import Row, as_markdown, as_text, number
+from tests.real_ends import program
 
 A_LITTLE = Work(
-    seconds=0.1, sessions=3, topics=30, idle=2, newcomers=1, fill_messages=2, most_lines_hz=250
+    seconds=0.1,
+    sessions=3,
+    crowd=4,
+    topics=30,
+    idle=2,
+    newcomers=1,
+    fill_messages=2,
+    log_messages=500,
+    frozen_messages=500,
+    most_lines_hz=250,
 )
 STARTS = tuple(dict.fromkeys(start for scenario in SCENARIOS for start in scenario.starts))
 
@@ -29,6 +43,21 @@ async def test_every_scenario_runs_on_every_side(start: Start, tmp_path: Path) -
             assert all(math.isfinite(value) for value in figures.values()), figures
             assert figures.get("deliveries/s", 1) > 0
             assert not any(process.status() == "zombie" for process in side.processes)
+
+
+def test_a_peer_that_is_not_installed_is_said_to_be_missing_and_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    @contextmanager
+    def gone_web(_folder: Path) -> Iterator[Side]:
+        program("no-such-program")
+        yield  # type: ignore[misc]  # never reached
+
+    idle = next(scenario for scenario in SCENARIOS if scenario.name == "idle")
+    rows = measured(replace(idle, starts=(gone_web, mosquitto_web)), A_LITTLE, 2)
+    assert {name for row in rows for name in row.rounds} == {"Mosquitto"}
+    assert capsys.readouterr().out.count("goes without gone_web: no-such-program is not") == 1
+    assert measured(replace(idle, starts=(gone_web,)), A_LITTLE, 1) == []
 
 
 def _of(start: Start) -> list[Scenario]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from broker.access import ADMIN_GROUP, OPEN, Action, Policy, User
-from webui.cookie import Login
 
 IDENTITY = "fieldgate.identity"
 """Where in an ASGI scope the doorkeeper puts the identity."""
@@ -20,9 +19,6 @@ class Identity:
     user: str | None
     groups: frozenset[str]
     policy: Policy
-    address: str = ""
-    login: Login | None = None
-    """The cookie that they came with."""
 
     def may_publish(self, topic: str) -> bool:
         """Whether they may publish to this topic name."""
@@ -31,10 +27,6 @@ class Identity:
     def may_subscribe(self, topic_filter: str) -> bool:
         """Whether they may watch everything that this topic filter matches."""
         return self.policy.grants(self._asker(), topic_filter)
-
-    def has(self, login: Login) -> bool:
-        """Whether this is somebody with that login, be its cookie the same or an older one."""
-        return self.login is not None and self.login.id == login.id
 
     def may_administer(self) -> bool:
         """Whether the admin calls are open to them."""

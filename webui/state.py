@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from broker.serving import Attach
-from webui.authenticator import Authenticator
 from webui.hub import Hub
 from webui.identity import Identity
 from webui.publishing import PublishAs
@@ -20,11 +18,7 @@ MAX_SESSIONS = 10_000
 
 SERVICE_RESTART = 1012
 USERS_CHANGED = 4001
-LOGIN_TOO_OLD = 4002
 """Why we close WebSockets: come back, after a moment, and as whoever you are then."""
-
-LOGGED_OUT = 4500
-"""From here on: don't come back by yourself."""
 
 
 class Ending:
@@ -42,20 +36,6 @@ class Ending:
     async def wait(self) -> None:
         await self._event.wait()
 
-    @contextmanager
-    def told_in_time(self, identity: Identity) -> Iterator[None]:
-        """Tell it as soon as the login of this identity is too old."""
-        if identity.login is None:
-            yield
-            return
-        timer = asyncio.get_running_loop().call_later(
-            identity.login.ends_s - time.time(), self.tell, LOGIN_TOO_OLD, "the login is too old"
-        )
-        try:
-            yield
-        finally:
-            timer.cancel()
-
 
 @dataclass(slots=True)
 class WebState:
@@ -69,7 +49,6 @@ class WebState:
     publish: PublishAs
     base_topic: str
     why_not_ready: Callable[[], str]
-    authenticator: Authenticator
     attach: Attach | None = None
     topics: Sequence[str] = ("#",)
     stopping: Ending = field(default_factory=Ending)
@@ -89,8 +68,7 @@ class WebState:
         ending = Ending()
         self._identities[ending] = identity
         try:
-            with ending.told_in_time(identity):
-                yield ending
+            yield ending
         finally:
             del self._identities[ending]
 

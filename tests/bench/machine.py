@@ -8,9 +8,21 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 from tests.real_ends import program
 
-PACKAGES = ("uvloop", "uvicorn", "websockets", "starlette", "msgspec", "paho-mqtt", "amqtt")
+PACKAGES = (
+    "uvloop",
+    "uvicorn",
+    "websockets",
+    "starlette",
+    "msgspec",
+    "paho-mqtt",
+    "amqtt",
+    "flask-socketio",
+    "gevent",
+)
 
 
 def described() -> str:
@@ -18,7 +30,8 @@ def described() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
         f"{os.cpu_count()} cores ({_cpu_model()}), {platform.system()} {platform.release()},"
-        f" Python {platform.python_version()}, {_mosquitto_version()}\n{packages}"
+        f" Python {platform.python_version()}, {_first_line('mosquitto', '-h')},"
+        f" {_first_line('nginx', '-v')}\n{packages}"
     )
 
 
@@ -31,8 +44,10 @@ def _cpu_model() -> str:
     return platform.machine()
 
 
-def _mosquitto_version() -> str:
-    shown = subprocess.run(
-        [program("mosquitto"), "-h"], capture_output=True, text=True, check=False
-    ).stdout
-    return shown.partition("\n")[0].strip()
+def _first_line(name: str, option: str) -> str:
+    """What a program says of its version, or that there is none."""
+    try:
+        asked = subprocess.run([program(name), option], capture_output=True, text=True, check=False)
+    except pytest.skip.Exception:
+        return f"no {name}"
+    return (asked.stdout or asked.stderr).partition("\n")[0].strip()

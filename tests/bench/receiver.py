@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -98,9 +98,9 @@ class Receiver(asyncio.Protocol):
 
 
 async def open_receiver(
-    side: Side, topic_filter: str, *, newcomer: bool = False, receive_buffer: int = 0
+    side: Side, *filters: str, newcomer: bool = False, receive_buffer: int = 0
 ) -> Receiver:
-    """A session that watches a filter; a newcomer asks for what was there before, too."""
+    """A session that watches filters; a newcomer asks for what was there before, too."""
     loop = asyncio.get_running_loop()
     sock = socket.socket()
     if receive_buffer:
@@ -109,24 +109,29 @@ async def open_receiver(
     await loop.sock_connect(sock, ("127.0.0.1", side.web_port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     _, receiver = await loop.create_connection(Receiver, sock=sock)
-    receiver.write(side.handshake())
-    await receiver.answered(b"HTTP/1.1 101")
-    await receiver.answered(b"\r\n\r\n")
-    receiver.write(side.subscribe(topic_filter, newcomer))
-    await receiver.answered(side.subscribed)
+    for request, answer in side.opening(filters, newcomer):
+        receiver.write(request)
+        await receiver.answered(answer)
     return receiver
 
 
 @asynccontextmanager
 async def watching(side: Side, count: int, topic_filter: str) -> AsyncIterator[list[Receiver]]:
     """So many sessions on one filter, for what comes from now on."""
+    async with watching_each(side, [(topic_filter,)] * count) as receivers:
+        yield receivers
+
+
+@asynccontextmanager
+async def watching_each(
+    side: Side, filters: Sequence[Sequence[str]]
+) -> AsyncIterator[list[Receiver]]:
+    """A session for each of these sets of filters, for what comes from now on."""
     receivers: list[Receiver] = []
     try:
-        while len(receivers) < count:
-            some = min(_OPENED_AT_ONCE, count - len(receivers))
-            receivers += await asyncio.gather(
-                *(open_receiver(side, topic_filter) for _ in range(some))
-            )
+        for start in range(0, len(filters), _OPENED_AT_ONCE):
+            some = filters[start : start + _OPENED_AT_ONCE]
+            receivers += await asyncio.gather(*(open_receiver(side, *each) for each in some))
         yield receivers
     finally:
         for receiver in receivers:

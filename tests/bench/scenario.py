@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.flask_web import flask_web
 from tests.bench.load import (
+    TOPICS,
     CpuTime,
     Delay,
+    Flow,
+    Publisher,
     Send,
     at_rate,
     flat_out,
@@ -20,7 +24,8 @@ from tests.bench.load import (
     publishing,
     settled,
 )
-from tests.bench.receiver import Receiver, open_receiver, watching
+from tests.bench.nchan import nchan_web
+from tests.bench.receiver import Receiver, open_receiver, watching, watching_each
 from tests.bench.side import (
     Side,
     fieldgate_embedded,
@@ -29,12 +34,14 @@ from tests.bench.side import (
     mosquitto_web,
 )
 from tests.bench.stamp import payload, text
-from tests.mqtt_packets import connected, publish
+from tests.real_ends import until
 
 Figures = dict[str, float]
 
 WINDOW = 4_000
 """Messages on their way at most, flat out: more than any side needs to be busy all the time."""
+
+OWN_TOPICS = 10
 
 _FILL_BYTES = 65_000
 
@@ -49,12 +56,17 @@ class Work:
 
     seconds: float = 5.0
     sessions: int = 100
+    crowd: int = 1_000
     topics: int = 10_000
     idle: int = 200
     newcomers: int = 5
     fill_messages: int = 150
     """10 MB: more than buffers on the way hold, so that the frozen session is known as such."""
 
+    log_messages: int = 70_000
+    """More than Fieldgate's log holds."""
+
+    frozen_messages: int = 100_000
     most_lines_hz: float = 50_000
 
 
@@ -85,7 +97,25 @@ async def _flat_out(side: Side, work: Work, *, sessions: int) -> Figures:
         watching(side, sessions, "bench/flat/#") as receivers,
         publishing(side, "bench/flat") as publisher,
     ):
-        flow = await flat_out(side, publisher, receivers, work.seconds, WINDOW)
+        return _flow_figures(await flat_out(side, publisher, receivers, work.seconds, WINDOW))
+
+
+async def own_filters(side: Side, work: Work) -> Figures:
+    """Each session watches ten of the hundred topics, and no two of them the same ten."""
+    filters = [
+        [f"bench/own/{(first + n) % TOPICS}" for n in range(OWN_TOPICS)]
+        for first in range(work.sessions)
+    ]
+    async with (
+        watching_each(side, filters) as receivers,
+        publishing(side, "bench/own") as publisher,
+    ):
+        return _flow_figures(
+            await flat_out(side, publisher, receivers, work.seconds, WINDOW, watched=OWN_TOPICS)
+        )
+
+
+def _flow_figures(flow: Flow) -> Figures:
     return {
         "deliveries/s": flow.deliveries / flow.seconds,
         "CPU of servers, µs a message": 1e6 * flow.cpu.servers_s / max(1, flow.messages),
@@ -95,26 +125,31 @@ async def _flat_out(side: Side, work: Work, *, sessions: int) -> Figures:
 
 
 async def steady(side: Side, work: Work) -> Figures:
+    return await _at_rate(side, work, work.sessions, 1_000)
+
+
+async def steady_one(side: Side, work: Work) -> Figures:
+    return await _at_rate(side, work, 1, 1_000)
+
+
+async def busy(side: Side, work: Work) -> Figures:
+    return await _at_rate(side, work, work.sessions, 12_000)
+
+
+async def crowd(side: Side, work: Work) -> Figures:
+    return await _at_rate(side, work, work.crowd, 500)
+
+
+async def _at_rate(side: Side, work: Work, sessions: int, rate: float) -> Figures:
     async with (
-        watching(side, work.sessions, "bench/steady/#") as receivers,
+        watching(side, sessions, "bench/steady/#") as receivers,
         publishing(side, "bench/steady") as publisher,
     ):
-        return _figures(
-            await at_rate(side, publisher.send, receivers, 1_000, work.seconds), work.seconds
-        )
+        delay = await at_rate(side, publisher.send, receivers, rate, work.seconds)
+        return _delay_figures(delay, work.seconds)
 
 
-async def steady_embedded(side: Side, work: Work) -> Figures:
-    async with (
-        watching(side, 1, "bench/steady/#") as receivers,
-        publishing(side, "bench/steady") as publisher,
-    ):
-        return _figures(
-            await at_rate(side, publisher.send, receivers, 1_000, work.seconds), work.seconds
-        )
-
-
-def _figures(delay: Delay, seconds: float) -> Figures:
+def _delay_figures(delay: Delay, seconds: float) -> Figures:
     return {
         "p50, ms": delay.p50_ms,
         "p99, ms": delay.p99_ms,
@@ -135,43 +170,75 @@ async def frozen(side: Side, work: Work) -> Figures:
     receiver = await open_receiver(side, "bench/frozen/#", receive_buffer=1)
     receiver.freeze()
     try:
-        async with connected(side.mqtt_port, "bench-filler") as filler:
+        async with side.open_outlet(side.mqtt_port) as filler:
+            fill = filler.packet("bench/frozen/fill", b"." * _FILL_BYTES)
             for _ in range(work.fill_messages):
-                await filler.send(publish("bench/frozen/fill", bytes(_FILL_BYTES)))
+                await filler.send(fill)
                 await asyncio.sleep(0.002)
-            await filler.ping()
+            await filler.taken()
         await asyncio.sleep(0.5)
         async with (
             watching(side, work.sessions - 1, "bench/frozen/#") as others,
             publishing(side, "bench/frozen") as publisher,
         ):
-            return _figures(
-                await at_rate(side, publisher.send, others, 1_000, work.seconds), work.seconds
-            )
+            delay = await at_rate(side, publisher.send, others, 1_000, work.seconds)
+            return _delay_figures(delay, work.seconds)
     finally:
         receiver.vanish()
+
+
+async def frozen_memory(side: Side, work: Work) -> Figures:
+    """What the server grows by when a session freezes, once the log of messages is full."""
+    server = side.processes[0]
+    receiver = await open_receiver(side, "bench/frozen/#", receive_buffer=1)
+    try:
+        async with (
+            watching(side, work.sessions - 1, "bench/frozen/#") as others,
+            publishing(side, "bench/frozen") as publisher,
+        ):
+            await _all_delivered(publisher, others, work.log_messages)
+            receiver.freeze()
+            before = server.memory_info().rss
+            await _all_delivered(publisher, others, work.frozen_messages)
+            return {"memory grown by, MB": (server.memory_info().rss - before) / 1e6}
+    finally:
+        receiver.vanish()
+
+
+async def _all_delivered(
+    publisher: Publisher, receivers: Sequence[Receiver], messages: int
+) -> None:
+    goal = publisher.sent + messages
+    while publisher.sent < goal:
+        await publisher.send(500)
+        await until(lambda: _behind(publisher, receivers) < WINDOW, "sessions keep up")
+    await until(lambda: not _behind(publisher, receivers), "all is delivered")
+
+
+def _behind(publisher: Publisher, receivers: Sequence[Receiver]) -> int:
+    return publisher.sent - min(receiver.count for receiver in receivers)
 
 
 async def newcomer(side: Side, work: Work) -> Figures:
     names = [f"bench/kept/{n // 100}/{n % 100}" for n in range(work.topics)]
     content = payload(time.monotonic_ns())
     times_ms: list[float] = []
-    async with connected(side.mqtt_port, "bench-keeper") as keeper:
+    async with side.open_outlet(side.mqtt_port) as keeper:
         watcher = await open_receiver(side, "bench/kept/#")
         for start in range(0, len(names), 500):
             part = names[start : start + 500]
-            await keeper.send(*[publish(name, content, retain=True) for name in part])
+            await keeper.send(*[keeper.packet(name, content, retain=True) for name in part])
             await watcher.reached(start + len(part))
         watcher.vanish()
         for _ in range(work.newcomers):
             began_ns = time.monotonic_ns()
-            receiver = await open_receiver(side, "#", newcomer=True)
+            receiver = await open_receiver(side, "bench/kept/#", newcomer=True)
             ended_ns = await receiver.reached(work.topics)
             times_ms.append((ended_ns - began_ns) / 1e6)
             receiver.vanish()
             await asyncio.sleep(0.05)
-        await keeper.send(*[publish(name, retain=True) for name in names])
-        await keeper.ping()
+        await keeper.send(*[keeper.packet(name, retain=True) for name in names])
+        await keeper.taken()
     return {"complete after, ms": statistics.median(times_ms), "worst, ms": max(times_ms)}
 
 
@@ -266,25 +333,32 @@ async def _quiet(count: Callable[[], int]) -> None:
             return
 
 
-_RELAY = (fieldgate_web, mosquitto_web)
-_EMBEDDED = (fieldgate_embedded, mosquitto_web)
+_INSIDE = (fieldgate_embedded,)
+_MOSQUITTO = (*_INSIDE, mosquitto_web)
+_ALL = (*_MOSQUITTO, nchan_web, flask_web)
+_OUTSIDE = (fieldgate_web, mosquitto_web)
 _WHOLE = (fieldgate_whole,)
 
 SCENARIOS = (
-    Scenario("one", "relay, 1 session, flat out", one_session, _RELAY),
-    Scenario("many", "relay, 100 sessions, flat out", many_sessions, _RELAY),
-    Scenario("steady", "relay, 100 sessions, 1,000 messages/s", steady, _RELAY),
-    Scenario("newcomer", "relay, `#` over 10,000 retained topics", newcomer, _RELAY),
-    Scenario("frozen", "relay, 1 of 100 sessions frozen, 1,000 messages/s", frozen, _RELAY),
-    Scenario("idle", "relay, 200 idle sessions", idle, _RELAY),
-    Scenario("embedded-one", "broker inside, 1 session, flat out", one_session, _EMBEDDED),
-    Scenario("embedded-many", "broker inside, 100 sessions, flat out", many_sessions, _EMBEDDED),
+    Scenario("one", "relay, 1 session, flat out", one_session, (*_MOSQUITTO, flask_web)),
+    Scenario("many", "relay, 100 sessions, flat out", many_sessions, _ALL),
+    Scenario("own", "relay, 100 sessions, 10 of 100 topics each, flat out", own_filters, _ALL),
+    Scenario("steady-one", "relay, 1 session, 1,000 messages/s", steady_one, _ALL),
+    Scenario("steady", "relay, 100 sessions, 1,000 messages/s", steady, _ALL),
+    Scenario("crowd", "relay, 1,000 sessions, 500 messages/s", crowd, _ALL),
+    Scenario("busy", "relay, 100 sessions, 12,000 messages/s", busy, _INSIDE),
+    Scenario("newcomer", "relay, newcomer over 10,000 retained topics", newcomer, _ALL),
+    Scenario("frozen", "relay, 1 of 100 sessions frozen, 1,000 messages/s", frozen, _ALL),
     Scenario(
-        "embedded-steady-many", "broker inside, 100 sessions, 1,000 messages/s", steady, _EMBEDDED
+        "frozen-memory",
+        "relay, 1 of 100 sessions frozen, 100,000 messages",
+        frozen_memory,
+        _INSIDE,
     ),
-    Scenario(
-        "embedded-steady", "broker inside, 1 session, 1,000 messages/s", steady_embedded, _EMBEDDED
-    ),
+    Scenario("idle", "relay, 200 idle sessions", idle, _ALL),
+    Scenario("outside-one", "broker outside, 1 session, flat out", one_session, _OUTSIDE),
+    Scenario("outside-many", "broker outside, 100 sessions, flat out", many_sessions, _OUTSIDE),
+    Scenario("outside-steady", "broker outside, 100 sessions, 1,000 messages/s", steady, _OUTSIDE),
     Scenario("whole", "serial line to browser, 1 session", whole_way, _WHOLE),
     Scenario("lines", "serial line to browser, flat out", most_lines, _WHOLE),
 )

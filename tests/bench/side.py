@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import psutil
 
+from tests.bench.outlet import Outlet, mqtt_outlet
 from tests.mqtt_packets import connect, subscribe
 from tests.program import Program, running
 from tests.real_ends import Mosquitto, free_port, is_listening, mosquitto, wait_until
@@ -25,7 +26,14 @@ NUDGE = b"\xc0\x00" * 50
 only for what comes by TCP or ten times a second: without this, what is queued when the publisher
 pauses would trickle out."""
 
-_TEXT, _BINARY = 1, 2
+TEXT, BINARY = 1, 2
+"""Opcodes of WebSocket frames."""
+
+Step = tuple[bytes, bytes]
+"""What is sent, and the bytes that answer it."""
+
+Opening = Callable[[Sequence[str], bool], Sequence[Step]]
+"""How a session begins to watch filters; true for one that wants what was before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,33 +43,31 @@ class Side:
     name: str
     mqtt_port: int
     web_port: int
-    path: str
-    subprotocol: str
     processes: tuple[psutil.Process, ...]
-    subscribe: Callable[[str, bool], bytes]
-    """Makes the frame that begins a subscription; true for one that wants what was before."""
-
-    subscribed: bytes
-    """The bytes that say that a subscription stands."""
-
+    opening: Opening
     nudge: bytes = b""
     """What a publisher sends while it waits for the sessions."""
 
     line: SerialLine | None = None
     """The serial line of the device `line`."""
 
-    def handshake(self) -> bytes:
-        lines = [
-            f"GET {self.path} HTTP/1.1",
-            f"Host: 127.0.0.1:{self.web_port}",
-            "Upgrade: websocket",
-            "Connection: Upgrade",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-            "Sec-WebSocket-Version: 13",
-        ]
-        if self.subprotocol:
-            lines.append(f"Sec-WebSocket-Protocol: {self.subprotocol}")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+    open_outlet: Callable[[int], AbstractAsyncContextManager[Outlet]] = mqtt_outlet
+    """How messages get to `mqtt_port`."""
+
+
+def handshake(path: str, *extra_lines: str) -> tuple[Step, ...]:
+    """The steps to an open WebSocket at this path [RFC 6455 4.1]."""
+    lines = [
+        f"GET {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        *extra_lines,
+    ]
+    request = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    return ((request, b"HTTP/1.1 101"), (b"", b"\r\n\r\n"))
 
 
 def client_frame(opcode: int, content: bytes) -> bytes:
@@ -74,14 +80,20 @@ def client_frame(opcode: int, content: bytes) -> bytes:
     return head + bytes(4) + content
 
 
-def _ask_fieldgate(topic_filter: str, newcomer: bool) -> bytes:
-    frame = {"op": "subscribe", "filters": [topic_filter]} | ({} if newcomer else {"since": "now"})
-    return client_frame(_TEXT, json.dumps(frame).encode())
+def _fieldgate_opening(filters: Sequence[str], newcomer: bool) -> Sequence[Step]:
+    frame = {"op": "subscribe", "filters": list(filters)} | ({} if newcomer else {"since": "now"})
+    asked = client_frame(TEXT, json.dumps(frame).encode())
+    return (*handshake("/api/ws"), (asked, b'"subscribed"'))
 
 
-def _ask_mosquitto(topic_filter: str, _newcomer: bool) -> bytes:
+def _mosquitto_opening(filters: Sequence[str], _newcomer: bool) -> Sequence[Step]:
     client_id = f"bench-{secrets.token_hex(6)}"
-    return client_frame(_BINARY, connect(client_id) + subscribe(topic_filter))
+    asked = [subscribe(each, packet_id=number) for number, each in enumerate(filters, 1)]
+    last = b"\x90\x03" + len(filters).to_bytes(2, "big") + b"\x00"
+    return (
+        *handshake("/mqtt", "Sec-WebSocket-Protocol: mqtt"),
+        (client_frame(BINARY, b"".join([connect(client_id), *asked])), last),
+    )
 
 
 @contextmanager
@@ -95,11 +107,8 @@ def mosquitto_web(folder: Path) -> Iterator[Side]:
             name="Mosquitto",
             mqtt_port=broker.port,
             web_port=port,
-            path="/mqtt",
-            subprotocol="mqtt",
-            processes=(_process_in(folder),),
-            subscribe=_ask_mosquitto,
-            subscribed=b"\x90\x03\x00\x01\x00",
+            processes=(process_in(folder),),
+            opening=_mosquitto_opening,
             nudge=NUDGE,
         )
 
@@ -108,7 +117,7 @@ def mosquitto_web(folder: Path) -> Iterator[Side]:
 def fieldgate_web(folder: Path) -> Iterator[Side]:
     """Fieldgate's web role beside a Mosquitto."""
     with mosquitto(folder, *TUNED) as broker:
-        external = _process_in(folder)
+        external = process_in(folder)
         with running(folder, _external(broker), "--only", "web") as program:
             yield _fieldgate(program, broker.port, external)
 
@@ -143,15 +152,12 @@ def _fieldgate(program: Program, mqtt_port: int, *others: psutil.Process) -> Sid
         name="Fieldgate",
         mqtt_port=mqtt_port,
         web_port=int(url.rpartition(":")[2]),
-        path="/api/ws",
-        subprotocol="",
         processes=(psutil.Process(program.pid), *others),
-        subscribe=_ask_fieldgate,
-        subscribed=b'"subscribed"',
+        opening=_fieldgate_opening,
     )
 
 
-def _process_in(folder: Path) -> psutil.Process:
+def process_in(folder: Path) -> psutil.Process:
     """The Mosquitto that we started in a folder."""
     return next(
         child

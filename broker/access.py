@@ -42,6 +42,7 @@ __all__ = [
     "parse_users",
     "remove_user",
     "set_password",
+    "source_of",
 ]
 
 _log = logging.getLogger(__name__)

@@ -13,6 +13,8 @@ from broker.access import Action
 from webui.errors import RefusedError
 from webui.identity import identity_of
 from webui.operation import Operation, json_response, query_of, request_body
+from webui.roster import address_of
+from webui.session_list import SESSIONS
 from webui.sse import EVENTS
 from webui.state import WebState
 from webui.websocket import websocket_endpoint
@@ -107,7 +109,8 @@ async def topics(request: Request) -> Response:
 async def publish(request: Request) -> Response:
     """`POST /api/publish`: 202 once the link has taken the message over."""
     publication = decode_publication(await request_body(request))
-    _state(request).publish(identity_of(request.scope), publication, 0)
+    publish_from = _state(request).publish_from(address_of(request))
+    publish_from(identity_of(request.scope), publication, 0)
     return json_response(Accepted("accepted"), 202)
 
 
@@ -145,7 +148,8 @@ async def live(_request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """`GET /health/ready`: what browsers see is up to date, or 503 with the reason."""
-    reason = _state(request).why_not_ready()
+    state = _state(request)
+    reason = "the server stops" if state.roster.is_stopping else state.why_not_ready()
     if reason:
         return json_response(NotReady("unavailable", reason), 503)
     return json_response(Ready("ready"))
@@ -157,6 +161,7 @@ OPERATIONS = (
     Operation("GET", "/api/devices", devices, answer=DeviceList),
     Operation("GET", "/api/me", me, answer=Me),
     EVENTS,
+    SESSIONS,
     Operation("GET", "/health/live", live, answer=Live),
     Operation("GET", "/health/ready", ready, answer=Ready, otherwise={503: NotReady}),
 )

@@ -29,6 +29,16 @@ class Snapshot:
     seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class SharedFrame:
+    """A frame for all cursors at one place, which it takes to the ordinal `end`."""
+
+    frame: str | bytes
+    end: int
+    messages: int
+    size: int
+
+
 class Channel:
     """Entries in order, the newest at the right, and the cursors that stand among them.
 
@@ -44,7 +54,7 @@ class Channel:
         self.since = since
         self.limit = limit
         self.cursors: set[Cursor] = set()
-        self.shared: dict[object, tuple[str | bytes, int]] = {}
+        self.shared: dict[object, SharedFrame] = {}
         self.snapshot: Snapshot | None = None
 
     @property
@@ -84,11 +94,11 @@ class Channel:
         """Where in `entries` the first one newer than a seq stands."""
         return bisect_right(self.entries, seq, key=_seq)
 
-    def share(self, place: object, frame: str | bytes, end: int) -> None:
+    def share(self, place: object, frame: SharedFrame) -> None:
         """Remember a frame for the other cursors at this place, until something new comes."""
         if len(self.shared) >= _SHARED_FRAMES:
             self.shared.clear()
-        self.shared[place] = (frame, end)
+        self.shared[place] = frame
 
     def _drop(self, count: int) -> None:
         if count:

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from webui.wire import FRAMING_BYTES, Entry, Gap, Render
+from webui.channel import Channel, SharedFrame
+from webui.wire import FRAMING_BYTES, Entry, Gap, Render, time_of
 
 if TYPE_CHECKING:
-    from webui.channel import Channel
     from webui.hub import Hub
 
 MAX_GAP_TOPICS = 16
 """Up to so many topics a gap names; more are only counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How many messages wait for a cursor, and since when: ms since 1970, None if there are none.
+
+    Last values that are still to be sent are counted, but have no since.
+    """
+
+    messages: int
+    since_ms: int | None
+
+    def seconds(self, now_ms: int) -> float:
+        """For how long the oldest has been waiting."""
+        return 0.0 if self.since_ms is None else max(0, now_ms - self.since_ms) / 1000
 
 
 class Cursor:
@@ -95,7 +111,9 @@ class Cursor:
         behind = self.channel.end - self._ordinal
         self._take_snapshot(after=seq, tombstones=True)
         if self._conflate:
-            return  # to skip what was overtaken is what it asked for
+            # To skip what was overtaken is what it asked for.
+            self._hub.counts.conflated += max(0, behind - len(self._snapshot))
+            return
         topics = list(self._snapshot) if len(self._snapshot) <= MAX_GAP_TOPICS else []
         missed = behind - len(self._snapshot) if reason == "slow" else None
         self._gap = Gap(self.frame_id, missed, topics, reset=False, reason=reason)
@@ -112,6 +130,21 @@ class Cursor:
 
     def pull(self) -> Gap | str | bytes | None:
         """The next thing to send: a gap, a frame, or None when there is nothing new."""
+        taken = self._pull()
+        if isinstance(taken, Gap):
+            self._hub.counts.gap(taken)
+        return taken
+
+    def lag(self) -> Lag:
+        """How far behind it is."""
+        channel = self.channel
+        last_values = len(self._snapshot) - self._snapshot_at if self._snapshot else 0
+        behind = channel.end - self._ordinal
+        oldest = max(0, self._ordinal - channel.dropped)
+        since_ms = time_of(channel.entries[oldest]) if oldest < len(channel.entries) else None
+        return Lag(last_values + behind, since_ms)
+
+    def _pull(self) -> Gap | str | bytes | None:
         if self._gap is not None:
             gap, self._gap = self._gap, None
             return gap
@@ -120,7 +153,7 @@ class Cursor:
             if frame is not None:
                 return frame
             if self._gap is not None:
-                return self.pull()
+                return self._pull()
         channel = self.channel
         stop = channel.end
         is_cut_off = self._ordinal < channel.dropped
@@ -131,7 +164,7 @@ class Cursor:
                 return Gap(self.frame_id, None, [], reset=False, reason="link")
         if is_cut_off:
             self.fall_back(self.seq, "slow")
-            return self.pull()
+            return self._pull()
         return self._pull_entries(stop) if self._ordinal < stop else None
 
     def _pull_snapshot(self) -> str | bytes | None:
@@ -149,12 +182,16 @@ class Cursor:
             else:
                 size += len(entry.body) + FRAMING_BYTES
                 if part and size > self._hub.limits.frame_bytes:
-                    return self._render(part, True)
+                    return self._last_values(part)
                 part.append(entry)
                 self.seq = entry.seq
             self._snapshot_at += 1
         self._end_snapshot()
-        return self._render(part, True) if part else None
+        return self._last_values(part) if part else None
+
+    def _last_values(self, part: Sequence[Entry]) -> str | bytes:
+        self._hub.counts.frame(len(part), sum(len(entry.body) for entry in part))
+        return self._render(part, True)
 
     def _end_snapshot(self) -> None:
         if self._overtaken:
@@ -171,17 +208,18 @@ class Cursor:
             entries = channel.entries[self._ordinal - channel.dropped : stop - channel.dropped]
             if self._conflate:
                 entries = _newest(entries)
-            count = _fitting(entries, self._hub.limits.frame_bytes)
-            frame = self._render(entries[:count], False)
+            count, size = _fitting(entries, self._hub.limits.frame_bytes)
             end = stop
             if count < len(entries):
                 end = channel.dropped + channel.index_after(entries[count - 1].seq)
-            channel.share(place, frame, end)
-        else:
-            frame, end = found
-        self._ordinal = end
-        self.seq = channel.entries[end - channel.dropped - 1].seq
-        return frame
+            found = SharedFrame(self._render(entries[:count], False), end, count, size)
+            channel.share(place, found)
+        counts = self._hub.counts
+        counts.frame(found.messages, found.size)
+        counts.conflated += found.end - self._ordinal - found.messages
+        self._ordinal = found.end
+        self.seq = channel.entries[found.end - channel.dropped - 1].seq
+        return found.frame
 
 
 def _newest(entries: Sequence[Entry]) -> list[Entry]:
@@ -192,11 +230,12 @@ def _newest(entries: Sequence[Entry]) -> list[Entry]:
     return list(reversed(found.values()))
 
 
-def _fitting(entries: Sequence[Entry], limit: int) -> int:
-    """How many go into one frame: at least one."""
-    size = FRAMING_BYTES
+def _fitting(entries: Sequence[Entry], limit: int) -> tuple[int, int]:
+    """How many go into one frame, at least one, and how many bytes they are without its framing."""
+    size = 0
     for count, entry in enumerate(entries):
-        size += len(entry.body) + FRAMING_BYTES
-        if size > limit and count:
-            return count
-    return len(entries)
+        larger = size + len(entry.body)
+        if count and larger + (count + 2) * FRAMING_BYTES > limit:
+            return count, size
+        size = larger
+    return len(entries), size

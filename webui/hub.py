@@ -15,12 +15,13 @@ Pure: no I/O, clock, thread or task. The time comes in with the messages.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from broker.link import Message
 from broker.topics import FilterTrie, matcher
 from webui.channel import Channel, Snapshot
+from webui.counts import Counts
 from webui.cursor import Cursor
 from webui.errors import RefusedError
 from webui.last_value import LastValues
@@ -93,6 +94,7 @@ class Hub:
         self.link_gap_seq = 0
         self._keeps = keeps
         self.limits = limits or HubLimits()
+        self.counts = Counts()
         self.last = LastValues(
             topics=self.limits.last_topics,
             size=self.limits.last_bytes,
@@ -100,6 +102,7 @@ class Hub:
         )
         self._log: deque[Entry] = deque()
         self._log_bytes = 0
+        self._bytes_gone = 0
         self._evicted_messages = 0
         self._evicted_bytes = 0
         self._channels: dict[tuple[str, ...], Channel] = {}
@@ -148,6 +151,16 @@ class Hub:
             self.last.size,
             self.last.tombstones,
         )
+
+    @property
+    def bytes_in(self) -> int:
+        """Bytes of all encoded messages that came so far; `seq` is how many came."""
+        return self._bytes_gone + self._log_bytes
+
+    def cursors(self) -> Iterator[Cursor]:
+        """All cursors, to be looked at in one go."""
+        for channel in self._channels.values():
+            yield from channel.cursors
 
     # --- one look, without a subscription
 
@@ -322,6 +335,7 @@ class Hub:
         ):
             size = len(self._log.popleft().body)
             self._log_bytes -= size
+            self._bytes_gone += size
             self._evicted_bytes += size
             self._evicted_messages += 1
         if (

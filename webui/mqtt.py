@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from broker.serving import Attached
 from webui.auth import MUST_LOG_IN
+from webui.roster import address_of
 from webui.state import WebState
 
 SUBPROTOCOLS = ("mqtt", "mqttv3.1")
@@ -36,7 +36,7 @@ async def mqtt_endpoint(websocket: WebSocket) -> None:
         await _refuse(websocket, 400, "Ask for the WebSocket subprotocol mqtt")
         return
     must_log_in = bool(websocket.scope[MUST_LOG_IN])
-    attached = state.attach(_address(websocket), must_log_in=must_log_in)
+    attached = state.attach(address_of(websocket), must_log_in=must_log_in)
     if attached is None:
         await _refuse(websocket, 503, "There are too many connections: try again later")
         return
@@ -92,10 +92,6 @@ async def _stop(state: WebState, attached: Attached) -> None:
 
 async def _refuse(websocket: WebSocket, status: int, message: str) -> None:
     await websocket.send_denial_response(PlainTextResponse(f"{message}\n", status))
-
-
-def _address(connection: HTTPConnection) -> str:
-    return connection.client.host if connection.client else ""
 
 
 mqtt_route = WebSocketRoute("/mqtt", mqtt_endpoint)

@@ -19,6 +19,11 @@ from webui.wire import MAX_REQUEST_BYTES
 STOP_S = 3
 """How long open requests may take to end when the server stops."""
 
+DRAIN_PER_S = 2_000
+DRAIN_S = 3.0
+"""So many sessions a second are sent away when the server stops, all of them within so long: those
+who come back at once, perhaps to another node, don't all come in the same moment."""
+
 
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: the program decides when everything stops."""
@@ -60,7 +65,18 @@ async def serving_http(
             await asyncio.sleep(0.005)
         yield
     finally:
-        state.stop()
+        await _drain(state)
         server.should_exit = True
         with contextlib.suppress(asyncio.CancelledError):
             await serving
+
+
+async def _drain(state: WebState) -> None:
+    """Let nobody in any more, and send all sessions away; those that don't read stay."""
+    roster = state.roster
+    spread_s = min(DRAIN_S, len(roster) / DRAIN_PER_S)
+    state.stop(spread_s=spread_s)
+    left_s = spread_s
+    while len(roster) and left_s > 0:
+        await asyncio.sleep(min(0.05, left_s))
+        left_s -= 0.05

@@ -74,7 +74,7 @@ class Session:
         """Send one frame of each subscription, so that a loud one doesn't silence the others."""
         is_any = False
         # A copy, because a frame that is answered meanwhile may change the subscriptions.
-        for subscription in tuple(self._subscriptions.values()):
+        for subscription in self.subscriptions():
             async with self._sending:
                 frame = subscription.pull()
                 if frame is None:
@@ -84,6 +84,10 @@ class Session:
                 assert isinstance(text, str)
                 await self._send(text)
         return is_any
+
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """What it watches now."""
+        return tuple(self._subscriptions.values())
 
     def close(self) -> None:
         """Let go of everything that this session watches."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 
+from webui.cursor import Cursor
 from webui.hub import Hub
 from webui.wire import Gap, Mode, Render
 
@@ -35,7 +36,8 @@ class Subscription:
     ) -> None:
         self._hub = hub
         self._due = due
-        self._rate_hz = max_rate_hz
+        self.max_rate_hz = max_rate_hz
+        self.mode: Mode = "all" if max_rate_hz is None and mode == "all" else "latest"
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._is_due = True
@@ -45,16 +47,21 @@ class Subscription:
             render=render,
             wake=self._wake,
             frame_id=frame_id,
-            mode="all" if max_rate_hz is None and mode == "all" else "latest",
+            mode=self.mode,
             since=since,
         )
         due.set()
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where it stands."""
+        return self.welcome.cursor
 
     def pull(self) -> Gap | str | bytes | None:
         """What to send next, or None until it is due again."""
         if not self._is_due or self._is_closed:
             return None
-        frame = self.welcome.cursor.pull()
+        frame = self.cursor.pull()
         if frame is None:
             self._is_due = False
         return frame
@@ -65,13 +72,13 @@ class Subscription:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._hub.unsubscribe(self.welcome.cursor)
+        self._hub.unsubscribe(self.cursor)
 
     def _wake(self) -> None:
-        if self._rate_hz is None:
+        if self.max_rate_hz is None:
             self._fire()
         elif self._timer is None:
-            tick = next_tick(self._loop.time(), self._rate_hz)
+            tick = next_tick(self._loop.time(), self.max_rate_hz)
             self._timer = self._loop.call_at(tick, self._fire)
 
     def _fire(self) -> None:

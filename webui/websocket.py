@@ -7,36 +7,42 @@ import contextlib
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from webui.ending import Ending
 from webui.errors import RefusedError
 from webui.identity import identity_of
+from webui.roster import address_of
 from webui.session import Send, Session
-from webui.state import Ending, WebState
+from webui.state import WebState
 
 TRY_AGAIN_LATER = 1013
-"""The close code for one session too many [IANA WebSocket Close Code registry]."""
+"""The close code for whoever can't be let in now [IANA WebSocket Close Code registry]."""
 
 
 async def websocket_endpoint(websocket: WebSocket) -> None:
     """Serve one browser until it goes."""
     state: WebState = websocket.app.state.web
-    identity = identity_of(websocket.scope)
-    with state.session(identity) as ending:
+    identity, address = identity_of(websocket.scope), address_of(websocket)
+    try:
+        entry = state.roster.enter(identity, address, "websocket")
+    except RefusedError as refusal:
         await websocket.accept()
-        if ending is None:
-            await websocket.close(TRY_AGAIN_LATER, "too many sessions: try again later")
-            return
-        session = Session(state.hub, identity, state.publish, _sender(websocket))
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                delivering = tasks.create_task(session.deliver())
-                closing = tasks.create_task(_close_at(ending, session, websocket))
-                await _read(websocket, session)
-                delivering.cancel()
-                closing.cancel()
-        except* WebSocketDisconnect:
-            pass
-        finally:
-            session.close()
+        await websocket.close(TRY_AGAIN_LATER, refusal.message)
+        return
+    session = Session(state.hub, identity, state.publish_from(address), _sender(websocket))
+    entry.subscriptions = session.subscriptions
+    try:
+        await websocket.accept()
+        async with asyncio.TaskGroup() as tasks:
+            delivering = tasks.create_task(session.deliver())
+            closing = tasks.create_task(_close_at(entry.ending, session, websocket))
+            await _read(websocket, session)
+            delivering.cancel()
+            closing.cancel()
+    except* WebSocketDisconnect:
+        pass
+    finally:
+        session.close()
+        state.roster.leave(entry)
 
 
 def _sender(websocket: WebSocket) -> Send:

@@ -175,6 +175,11 @@ def payload_of(entry: Entry) -> bytes:
     return base64.b64decode(message.payload) if message.base64 else message.payload.encode()
 
 
+def time_of(entry: Entry) -> int:
+    """When a message came: ms since 1970, UTC."""
+    return _decode_message(entry.body).time
+
+
 def body_of(entry: Entry, is_last: bool) -> bytes:
     """The encoded message, marked if it goes out as a last value."""
     if is_last and not entry.gone:

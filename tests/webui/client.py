@@ -38,6 +38,7 @@ class Client:
         self.delivered: list[int] = []
         self.gaps: list[Gap] = []
         self.frames: list[str] = []
+        self.received = 0
         self.missed = 0
         self.is_exact = True
         self.may_be_reset = True
@@ -70,6 +71,7 @@ class Client:
         for message in frame["messages"]:
             self._take_message(message)
         messages: list[dict[str, Any]] = frame["messages"]
+        self.received += len(messages)
         assert messages, "a frame without messages"
         return messages
 

@@ -21,6 +21,7 @@ from tests.webui.serving import Web, serving
 from webui.app import web_application
 from webui.identity import IDENTITY, NOBODY
 from webui.page import page_route
+from webui.publishing import PublishRate
 from webui.wire import MAX_REQUEST_BYTES
 
 HASH = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("right")
@@ -188,6 +189,15 @@ async def test_a_link_in_trouble_is_told(
     assert response.json()["error"]["message"] == str(trouble)
 
 
+async def test_who_publishes_faster_than_one_may_is_told_so(
+    web: Web, http: httpx.AsyncClient
+) -> None:
+    web.state.rate = PublishRate(per_s=1e-6, burst=1)
+    assert (await http.post("/api/publish", json={"topic": "a"})).status_code == 202
+    assert error(await http.post("/api/publish", json={"topic": "a"})) == (429, "rate_limited")
+    assert len(web.link.published) == 1
+
+
 # --- who may not
 
 
@@ -272,6 +282,9 @@ async def test_health_says_whether_it_lives_and_whether_it_is_ready(
     assert response.status_code == 503
     assert response.json() == {"status": "unavailable", "reason": "the broker is away"}
     assert (await http.get("/health/live")).status_code == 200
+    web.not_ready = ""
+    web.state.roster.is_stopping = True
+    assert (await http.get("/health/ready")).json()["reason"] == "the server stops"
 
 
 @pytest.mark.parametrize("path", ["/api/nope", "/nope", "/api/ws", "/assets/", "/%00", "/..%2f"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections import Counter
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,7 @@ from hypothesis.stateful import (
 
 from broker.link import Message
 from tests.webui.client import Client, matching
+from webui.cursor import Lag
 from webui.errors import RefusedError
 from webui.hub import Hub, HubLimits
 from webui.wire import Gap, Mode, frame_of_messages
@@ -86,6 +88,7 @@ class HubMachine(RuleBasedStateMachine):
         self.history: list[tuple[int, str]] = []
         self.truth: dict[str, tuple[str, bool]] = {}
         self.clients: list[Client] = []
+        self.everyone: list[Client] = []
         self.unconfirmed: set[str] | None = None
         self.link_gaps_due: dict[Client, int] = {}
 
@@ -143,6 +146,7 @@ class HubMachine(RuleBasedStateMachine):
             return
         client = Client(self.hub, filters, mode, since)
         self.clients.append(client)
+        self.everyone.append(client)
         assert client.welcome.seq == self.hub.seq
         assert client.welcome.recovered is (False if since and since != "now" else None)
         if since == "now":  # it knows by other means what is there
@@ -192,6 +196,7 @@ class HubMachine(RuleBasedStateMachine):
             return  # it never learned a place to resume from
         seen, history = old.seen, self.history
         client = self.clients[index] = old.resumed()
+        self.everyone.append(client)
         self.link_gaps_due.pop(old, None)
         if seen is None:
             assert client.welcome.recovered is None
@@ -234,6 +239,7 @@ class HubMachine(RuleBasedStateMachine):
     def check_complete(self, client: Client) -> None:
         """A client that pulled everything."""
         assert client not in self.link_gaps_due, "an outage of which it was not told"
+        assert client.welcome.cursor.lag() == Lag(0, None)
         if not self.is_crowded:
             kept = {topic: value for topic, value in client.values.items() if is_kept(topic)}
             assert kept == self._true_values(client)
@@ -262,6 +268,16 @@ class HubMachine(RuleBasedStateMachine):
         assert size.tombstones <= limits.tombstones
         assert size.channels == len({client.filters for client in self.clients})
         assert size.channel_references <= max(limits.channel_references, size.channels)
+
+    @invariant()
+    def counts_what_everyone_was_given(self) -> None:
+        if not hasattr(self, "hub"):
+            return
+        counts = self.hub.counts
+        gaps = [gap for client in self.everyone for gap in client.gaps]
+        assert counts.messages_out == sum(client.received for client in self.everyone)
+        assert counts.gaps == Counter(gap.reason for gap in gaps)
+        assert counts.missed == sum(gap.missed or 0 for gap in gaps)
 
     def teardown(self) -> None:
         if not hasattr(self, "hub"):
@@ -606,3 +622,55 @@ def test_a_frozen_cursor_costs_no_more_than_the_names_of_the_topics() -> None:
     assert now < 1_000_000
     frozen[0].pull_all()
     assert frozen[0].values.keys() == {f"t/{n}" for n in range(20)}
+
+
+# --- what is counted
+
+
+def test_a_cursor_knows_how_far_behind_it_is_and_since_when() -> None:
+    hub = hub_with()
+    hub.publish(numbers("a", 2), time_ms=1000)
+    hub.publish([of("b")], time_ms=2000)
+    client = Client(hub, ("#",))
+    assert client.welcome.cursor.lag() == Lag(2, None)
+    client.pull_all()
+    hub.publish(numbers("a", 3), time_ms=5000)
+    hub.publish(numbers("a", 3), time_ms=6000)
+    assert client.welcome.cursor.lag() == Lag(6, 5000)
+    assert list(hub.cursors()) == [client.welcome.cursor]
+
+
+def test_a_cursor_that_fell_off_the_log_is_behind_since_the_oldest_message_there() -> None:
+    hub = hub_with(log_messages=4, sweep_messages=1)
+    client = Client(hub, ("a",))
+    for time_ms in range(10):
+        hub.publish([of("a", str(time_ms))], time_ms=time_ms)
+    assert client.welcome.cursor.lag() == Lag(10, 6)
+
+
+def test_bytes_in_are_those_of_all_that_came_whatever_has_left_the_log() -> None:
+    hub, all_kept = hub_with(log_messages=2), hub_with()
+    for each in (hub, all_kept):
+        each.publish(numbers("a", 50), time_ms=1)
+    assert hub.bytes_in == all_kept.bytes_in == all_kept.size().log_bytes > 0
+
+
+def test_what_a_latest_subscription_skips_is_counted_as_conflated_and_not_as_missed() -> None:
+    hub = hub_with(log_messages=20, sweep_messages=1)
+    client = Client(hub, ("#",), mode="latest")
+    hub.publish(numbers("a", 10), time_ms=1)
+    client.pull_all()
+    assert (hub.counts.messages_out, hub.counts.conflated) == (1, 9)
+    hub.publish(numbers("a", 50), time_ms=1)
+    client.pull_all()
+    assert (hub.counts.messages_out, hub.counts.conflated) == (2, 58)
+    assert hub.counts.missed == 0
+
+
+def test_bytes_out_are_counted_for_each_session_that_gets_a_frame() -> None:
+    hub = hub_with()
+    clients = [Client(hub, ("a",), since="now") for _ in range(3)]
+    hub.publish(numbers("a", 5), time_ms=1)
+    for client in clients:
+        client.pull_all()
+    assert hub.counts.bytes_out == 3 * hub.bytes_in

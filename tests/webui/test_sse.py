@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from tests.real_ends import DEADLINE_S, until
 from tests.webui.serving import Web, serving
-from webui import sse, state
+from webui import roster
 from webui.hub import HubLimits
 
 
@@ -62,8 +63,8 @@ class Stream:
 
     async def end(self) -> None:
         async with asyncio.timeout(DEADLINE_S):
-            async for _ in self._chunks:
-                pass
+            async for chunk in self._chunks:
+                self.text += chunk
 
 
 @contextlib.asynccontextmanager
@@ -133,7 +134,7 @@ async def test_after_a_reset_there_is_no_place_to_resume_from_until_a_message_co
 
 
 async def test_a_quiet_stream_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr("webui.stream.HEARTBEAT_S", 0.01)
     async with serving() as web, streaming(web, "filter=a") as stream:
         await stream.until_text("\n\n:\n\n:\n\n")
 
@@ -170,7 +171,7 @@ async def test_a_query_that_cannot_be_used_is_refused(idle: Web, query: str, cod
     assert response.headers["content-type"] == "application/json"
     assert response.json()["error"]["code"] == code
     assert idle.hub.size().channels == 0
-    assert idle.state.sessions == 0
+    assert len(idle.state.roster) == 0
 
 
 async def test_a_header_that_is_no_place_is_refused(idle: Web) -> None:
@@ -194,11 +195,11 @@ async def test_a_stream_that_goes_leaves_nothing_behind() -> None:
             await stream.until_text(":\n")
             assert web.hub.size().channels == 1
         await until(lambda: web.hub.size().channels == 0, "its channel is gone")
-        await until(lambda: web.state.sessions == 0, "it is counted out")
+        await until(lambda: len(web.state.roster) == 0, "it is counted out")
 
 
 async def test_a_stream_too_many_is_told_to_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "MAX_SESSIONS", 1)
+    monkeypatch.setattr(roster, "MAX_SESSIONS", 1)
     async with serving() as web, streaming(web, "filter=a") as stream:
         await stream.until_text(":\n")
         async with httpx.AsyncClient() as client:
@@ -219,5 +220,8 @@ async def test_streams_end_cleanly_when_the_server_stops() -> None:
     async with contextlib.AsyncExitStack() as client:
         async with serving() as web:
             stream = await client.enter_async_context(streaming(web, "filter=a"))
-            await stream.until_text(":\n")
+            await stream.until_text("3000\n\n")
         await stream.end()
+        found = re.fullmatch(r"\nretry: (\d+)\n\n", stream.text.partition("3000\n")[2])
+        assert found, stream.text
+        assert 1000 <= int(found[1]) <= 5000, "each comes back after a while of its own"

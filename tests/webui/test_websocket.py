@@ -19,8 +19,9 @@ from websockets.exceptions import ConnectionClosed
 from tests.browser_session import browsing
 from tests.real_ends import DEADLINE_S, until
 from tests.webui.serving import Web, serving
-from webui import state
+from webui import roster, server
 from webui.hub import HubLimits
+from webui.publishing import PublishRate
 from webui.wire import MAX_REQUEST_BYTES
 
 KNOWN = ("Invalid UTF-8 sequence received", "Cancel 0 running task(s)")
@@ -127,12 +128,12 @@ async def test_a_binary_frame_is_refused_and_the_session_goes_on() -> None:
 
 
 async def test_a_session_too_many_is_told_to_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "MAX_SESSIONS", 1)
+    monkeypatch.setattr(roster, "MAX_SESSIONS", 1)
     async with serving() as web:
         async with conversing(web) as first, conversing(web) as second:
             assert await close_code(second) == 1013
             assert (await ask(first, op="ping"))["op"] == "pong"
-        await until(lambda: web.state.sessions == 0, "both are counted out")
+        await until(lambda: len(web.state.roster) == 0, "both are counted out")
         async with conversing(web) as third:
             assert (await ask(third, op="ping"))["op"] == "pong"
 
@@ -144,7 +145,7 @@ async def test_a_session_that_goes_leaves_nothing_behind() -> None:
             await ask(connection, op="subscribe", id=2, filters=["b"])
             assert web.hub.size().channels == 2
         await until(lambda: web.hub.size().channels == 0, "its channels are gone")
-        await until(lambda: web.state.sessions == 0, "it is counted out")
+        await until(lambda: len(web.state.roster) == 0, "it is counted out")
 
 
 # --- what no browser does
@@ -288,7 +289,7 @@ async def test_whoever_hangs_up_during_the_handshake_leaves_no_trace() -> None:
         await asyncio.sleep(0.05)
         open_door.set()
         await asyncio.wait_for(left.wait(), DEADLINE_S)
-        assert web.state.sessions == 0
+        assert len(web.state.roster) == 0
 
 
 # --- a peer that doesn't read
@@ -352,7 +353,7 @@ async def test_sessions_that_are_ended_under_load_see_the_code_and_come_back() -
                 assert await close_code(connection) == 4001
                 chattering.cancel()
                 await asyncio.wait([chattering])
-        await until(lambda: web.state.sessions == 0, "all are counted out")
+        await until(lambda: len(web.state.roster) == 0, "all are counted out")
         async with browsing(web.url, "#") as browser:
             await browser.until(lambda: browser.values, "last values")
 
@@ -375,7 +376,7 @@ async def test_whoever_is_let_in_just_before_the_users_change_is_ended_too() -> 
 
 async def test_only_those_are_ended_who_are_meant() -> None:
     async with serving() as web, conversing(web) as connection:
-        await until(lambda: web.state.sessions == 1, "it is counted in")
+        await until(lambda: len(web.state.roster) == 1, "it is counted in")
         web.state.end_sessions(4001, "somebody else", whose=lambda identity: identity.user == "ada")
         assert await ask(connection, op="ping", id=7) == {"op": "pong", "id": 7}
         web.state.end_sessions(4001, "you", whose=lambda identity: identity.user is None)
@@ -392,8 +393,40 @@ async def test_a_server_that_stops_tells_its_sessions_so() -> None:
             web.publish("a", "x" * 200_000)
             await asyncio.sleep(0)
     assert await close_code(reading) == 1012
-    assert web.state.sessions == 0
+    assert len(web.state.roster) == 0
     frozen.transport.abort()
+
+
+async def test_a_server_that_stops_sends_its_sessions_away_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "DRAIN_PER_S", 20)
+    left: list[int] = []
+    async with contextlib.AsyncExitStack() as sessions, serving() as web:
+        for _ in range(20):
+            await sessions.enter_async_context(conversing(web))
+        await until(lambda: len(web.state.roster) == 20, "all are here")
+        web.state.roster.on_change(lambda _session, _came: left.append(len(web.state.roster)))
+    assert left == list(range(19, -1, -1))
+    assert web.state.roster.is_stopping
+
+
+async def test_whoever_comes_while_the_server_stops_is_told_to_come_back() -> None:
+    async with serving() as web:
+        web.state.roster.is_stopping = True
+        async with conversing(web) as late:
+            assert await close_code(late) == 1013
+            assert "come back" in (late.close_reason or "")
+
+
+async def test_who_publishes_faster_than_one_may_gets_an_error_frame() -> None:
+    async with serving() as web:
+        web.state.rate = PublishRate(per_s=1e-6, burst=1)
+        async with conversing(web) as first, conversing(web) as second:
+            assert (await ask(first, op="publish", id=1, topic="a"))["op"] == "published"
+            answer = await ask(second, op="publish", id=2, topic="a")
+            assert (answer["op"], answer["id"], answer["code"]) == ("error", 2, "rate_limited")
+            assert len(web.link.published) == 1
 
 
 async def test_a_websocket_elsewhere_is_refused() -> None:

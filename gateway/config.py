@@ -28,7 +28,7 @@ from gateway.address import (
 )
 from gateway.claim import Claim, clashes
 from gateway.decoders import DecoderConfig
-from gateway.point import MAX_SLUG_CHARACTERS, RESERVED_POINTS
+from gateway.points.names import MAX_SLUG_CHARACTERS, RESERVED_POINTS
 from gateway.readers import ReaderConfig
 from gateway.readers.host import HostConfig
 from gateway.section import Section

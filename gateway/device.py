@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from broker.link import Message, QoS
 from gateway.measurement import Measurement, Value
-from gateway.point import PointNames, payload
+from gateway.points.names import PointNames
+from gateway.points.payload import payload
 
 PointDescriptions = Mapping[str, Mapping[str, object]]
 """What is known of points besides their values, by point: unit, device_class, name."""

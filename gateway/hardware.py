@@ -12,7 +12,7 @@ from gateway.config import DeviceConfig
 from gateway.device import Device
 from gateway.errors import GatewayError
 from gateway.handoff import DeviceMeasurement, Handoff, Item
-from gateway.point import PointNames
+from gateway.points.names import PointNames
 from gateway.publisher import Publisher, subscriptions, will
 from gateway.readers import build, describer
 from gateway.rivalry import Rivalry, Verdict

@@ -13,7 +13,7 @@ import psutil
 from pydantic import Field
 
 from gateway.measurement import Measurement, Value
-from gateway.point import slug
+from gateway.points.names import slug
 from gateway.readers.reader import READ_TIMEOUT_S, Clock, wall_clock_ms
 from gateway.section import Section
 

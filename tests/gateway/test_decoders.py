@@ -17,7 +17,7 @@ from gateway.decoders import Decoder, DecoderConfig, build
 from gateway.decoders.decoder import value_of
 from gateway.errors import DecodeError
 from gateway.measurement import Value
-from gateway.point import payload
+from gateway.points.payload import payload
 
 CONFIG: TypeAdapter[DecoderConfig] = TypeAdapter(DecoderConfig)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from broker.link import Message, QoS
 from gateway.device import Device, iso_time
 from gateway.measurement import Measurement, Value
-from gateway.point import PointNames
+from gateway.points.names import PointNames
 
 NOON_MS = 1_795_262_400_000
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from gateway.measurement import Measurement
-from gateway.point import MAX_UNLISTED_POINTS, PointNames, slug
+from gateway.points.names import MAX_UNLISTED_POINTS, PointNames, slug
 from gateway.readers import build
 from gateway.readers.host import HostConfig, HostReader
 

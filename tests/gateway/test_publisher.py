@@ -9,7 +9,7 @@ from broker.link import Message
 from gateway.device import Device
 from gateway.handoff import DeviceMeasurement
 from gateway.measurement import Measurement
-from gateway.point import MAX_UNLISTED_POINTS, PointNames
+from gateway.points.names import MAX_UNLISTED_POINTS, PointNames
 from gateway.publisher import (
     HEALTH_EVERY_S,
     MAX_VALUES_OF_ALL_PER_S,

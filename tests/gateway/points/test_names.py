@@ -1,6 +1,5 @@
-"""Names of points and payloads of values."""
+"""Names of points."""
 
-import math
 import re
 
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.measurement import Value
-from gateway.point import MAX_UNLISTED_POINTS, PointNames, payload, slug
+from gateway.points.names import MAX_UNLISTED_POINTS, PointNames, slug
 
 ANY_TEXT = st.text(st.characters())
 
@@ -44,35 +43,6 @@ def test_every_slug_is_empty_or_a_topic_level_of_the_contract(field: str) -> Non
 @given(ANY_TEXT)
 def test_a_slug_is_its_own_slug(field: str) -> None:
     assert slug(slug(field)) == slug(field)
-
-
-@pytest.mark.parametrize(
-    ("value", "content"),
-    [
-        (True, b"true"),
-        (False, b"false"),
-        (21, b"21"),
-        (21.5, b"21.5"),
-        (0.1 + 0.2, b"0.30000000000000004"),
-        ("open", b"open"),
-        ("°", "°".encode()),
-        (None, None),
-        (math.nan, None),
-        (-math.inf, None),
-        ("", None),
-        pytest.param(10**5000, None, id="more digits than Python prints"),
-        ("\ud800", b"?"),
-    ],
-)
-def test_a_value_is_published_bare_or_not_at_all(value: Value, content: bytes | None) -> None:
-    assert payload(value) == content
-
-
-@given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
-def test_a_number_can_be_read_back_from_its_payload(number: float) -> None:
-    content = payload(number)
-    assert content is not None
-    assert type(number)(content) == number
 
 
 def test_a_measurement_becomes_points_in_its_own_order() -> None:

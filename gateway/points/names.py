@@ -1,8 +1,7 @@
-"""From the hardware's names to points, and from values to payloads. Pure."""
+"""From the hardware's names to points. Pure."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -32,28 +31,6 @@ def slug(field: str) -> str:
     name = _NOT_SLUG.sub("_", field[: 4 * MAX_SLUG_CHARACTERS].lower()).strip("_")
     name = name[:MAX_SLUG_CHARACTERS].rstrip("_")
     return f"{name}_value" if name in RESERVED_POINTS else name
-
-
-def payload(value: Value) -> bytes | None:
-    """A value as the bare payload of its topic; None where there is no value to publish.
-
-    No value are None, NaN, infinity and empty text, which as a retained payload would clear the
-    topic [MQTT-3.3.1-6].
-    """
-    match value:
-        case bool():
-            return b"true" if value else b"false"
-        case float() if not math.isfinite(value):
-            return None
-        case int() | float():
-            try:
-                return repr(value).encode()
-            except ValueError:  # more digits than Python prints
-                return None
-        case str() if value:
-            return value.encode(errors="replace")
-        case _:
-            return None
 
 
 class PointNames:

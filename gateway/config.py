@@ -28,7 +28,8 @@ from gateway.address import (
 )
 from gateway.claim import Claim, clashes
 from gateway.decoders import DecoderConfig
-from gateway.points.names import MAX_SLUG_CHARACTERS, RESERVED_POINTS
+from gateway.points.config import PointConfig, ReportConfig, Slug
+from gateway.points.names import RESERVED_POINTS
 from gateway.readers import ReaderConfig
 from gateway.readers.host import HostConfig
 from gateway.section import Section
@@ -52,33 +53,9 @@ def _listed(names: frozenset[str]) -> str:
     return ", ".join(sorted(names))
 
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=MAX_SLUG_CHARACTERS)]
 DeviceName = Annotated[Slug, AfterValidator(lambda name: _not_reserved(name, RESERVED_DEVICES))]
 PointName = Annotated[Slug, AfterValidator(lambda name: _not_reserved(name, RESERVED_POINTS))]
 TopicFilter = Annotated[str, AfterValidator(check_filter)]
-
-
-class PointConfig(Section):
-    """One point: what its value means. All may be left out."""
-
-    name: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
-        default=None,
-        description="What people read.",
-        examples=["Flow temperature"],
-    )
-    unit: Annotated[str, Field(max_length=32)] | None = Field(
-        default=None,
-        description="The unit of the value.",
-        examples=["°C"],
-    )
-    device_class: Slug | None = Field(
-        default=None,
-        description="Home Assistant's device class.",
-        examples=["temperature"],
-    )
-    state_class: Literal["measurement", "total", "total_increasing"] | None = Field(
-        default=None, description="Home Assistant's state class."
-    )
 
 
 class DeviceConfig(Section):
@@ -114,6 +91,11 @@ class DeviceConfig(Section):
     )
     only_listed: bool = Field(
         default=False, description="Publish only the points that `points` names."
+    )
+    report: ReportConfig = Field(
+        default=ReportConfig(),
+        description="When values are published, for all points: what a point's own `report`"
+        " leaves out. With max_per_s, the device's state keeps to it as well.",
     )
 
     @model_validator(mode="after")

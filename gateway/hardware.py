@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -42,7 +43,9 @@ async def reading(
         rivalry,
         counts=lambda name: _counts(readers[name]),
     )
-    handoff = Handoff(asyncio.get_running_loop(), lambda items: _deliver(items, publisher))
+    loop = asyncio.get_running_loop()
+    alarm = Alarm(loop, publisher)
+    handoff = Handoff(loop, lambda items: _deliver(items, publisher, alarm))
     for device in devices:
         reader = build(device.reader, device.decoder)
         readers[device.name] = SupervisedReader(device.name, reader, handoff)
@@ -53,7 +56,7 @@ async def reading(
         will=will(base_topic),
     ) as link:
         publisher.attach(link)
-        ticking = asyncio.create_task(_tick(publisher, rivalry, base_topic, broker))
+        ticking = asyncio.create_task(_tick(publisher, alarm, rivalry, base_topic, broker))
         try:
             for supervised in readers.values():
                 supervised.start()
@@ -65,15 +68,52 @@ async def reading(
             await asyncio.gather(*stops)
             handoff.flush()
             handoff.close()
+            alarm.cancel()
             ticking.cancel()
             await asyncio.wait([ticking])
             publisher.farewell()
 
 
-async def _tick(publisher: Publisher, rivalry: Rivalry, base_topic: str, broker: str) -> None:
+class Alarm:
+    """Calls the publisher when what waits in it is due: one timer, for whatever is due first."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, publisher: Publisher) -> None:
+        self._loop = loop
+        self._publisher = publisher
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def now_s(self) -> float:
+        """The clock of everything that is given to the publisher."""
+        return self._loop.time()
+
+    def set(self) -> None:
+        """Look when it has to go off; after each call to the publisher."""
+        due_s = self._publisher.due_s
+        if self._timer is not None:
+            if self._timer.when() <= due_s:  # early is harmless: it is set again then
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due_s, self._go_off) if due_s < math.inf else None
+
+    def cancel(self) -> None:
+        """It won't go off any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _go_off(self) -> None:
+        self._timer = None
+        self._publisher.release(self.now_s)
+        self.set()
+
+
+async def _tick(
+    publisher: Publisher, alarm: Alarm, rivalry: Rivalry, base_topic: str, broker: str
+) -> None:
     while True:
         await asyncio.sleep(TICK_S)
-        publisher.tick()
+        publisher.tick(alarm.now_s)
+        alarm.set()
         if rivalry.verdict is Verdict.RIVAL:
             raise RivalError(
                 f"another gateway (instance {rivalry.rival}) publishes under {base_topic}/ on"
@@ -81,20 +121,22 @@ async def _tick(publisher: Publisher, rivalry: Rivalry, base_topic: str, broker:
             )
 
 
-def _deliver(items: Sequence[Item], publisher: Publisher) -> None:
+def _deliver(items: Sequence[Item], publisher: Publisher, alarm: Alarm) -> None:
     """One burst, in its order; neighbouring measurements are handed on together."""
+    now_s = alarm.now_s
     measurements: list[DeviceMeasurement] = []
     for item in items:
         if isinstance(item, DeviceMeasurement):
             measurements.append(item)
             continue
-        publisher.measured(measurements)
+        publisher.measured(measurements, now_s)
         measurements = []
         if item.online:
             publisher.came_online(item.device)
         else:
             publisher.went_offline(item.device, item.reason)
-    publisher.measured(measurements)
+    publisher.measured(measurements, now_s)
+    alarm.set()
 
 
 def _counts(reader: SupervisedReader) -> Mapping[str, object]:
@@ -111,6 +153,7 @@ def _device(device: DeviceConfig, base_topic: str) -> Device:
         f"{base_topic}/{device.name}",
         PointNames(device.points, only_listed=device.only_listed),
         description={"name": device.name, "id": device.id, "reader": device.reader.type},
-        points={name: point.model_dump(exclude_none=True) for name, point in device.points.items()},
+        points=device.points,
+        report=device.report,
         describe=describer(device.reader),
     )

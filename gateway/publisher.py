@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from broker.errors import LinkError
 from broker.link import Link, Message, QoS, Subscription
 from gateway import __version__
-from gateway.device import Device, retained_json
+from gateway.device import Device, Said, retained_json
 from gateway.handoff import DeviceMeasurement
 from gateway.rivalry import Rivalry, Verdict
 
@@ -25,6 +26,9 @@ than keeps a broker from what the other devices say."""
 MAX_VALUES_OF_ALL_PER_S = 10_000
 """The same for all devices together: some of a slow machine's core stays free for browsers. Beyond
 it, each device has an equal share for certain."""
+
+MAX_EVENTS_PER_S = 100
+"""Events of one device: nobody presses buttons quicker. What is beyond is lost, and counted."""
 
 
 def will(base_topic: str) -> Message:
@@ -45,7 +49,9 @@ class Publisher:
 
     While the link is away nothing queues here: each device remembers its newest values, and all
     of them are published anew when the link is back. What the link can't take, and what devices
-    say beyond MAX_VALUES_…, is likewise published anew, a second later: the newest values.
+    say beyond MAX_VALUES_…, is likewise published anew, a second later: the newest values. An
+    event that can't be published when it comes is lost: an old press of a button helps nobody.
+    `now_s` is everywhere the same monotonic clock, in seconds.
     """
 
     def __init__(
@@ -64,10 +70,13 @@ class Publisher:
         self._may_publish = False
         self._has_left = False
         self._behind: set[str] = set()
+        self._due_s: dict[str, float] = {}
         self._values_this_second: Counter[str] = Counter()
+        self._events_this_second: Counter[str] = Counter()
+        self._lost_events: Counter[str] = Counter()
         self._values_of_all = 0
         self._was_loud = False
-        self._described_points: dict[str, tuple[str, ...]] | None = None  # None: not said yet
+        self._described: dict[str, int] | None = None  # None: not said yet
         self._reasons: dict[str, str] | None = None
         self._seconds = 0
 
@@ -77,20 +86,46 @@ class Publisher:
 
     # --- from the readers
 
-    def measured(self, measurements: Iterable[DeviceMeasurement]) -> None:
+    @property
+    def due_s(self) -> float:
+        """When to call `release` next; infinite while nothing waits."""
+        return min(self._due_s.values(), default=math.inf)
+
+    def measured(self, measurements: Iterable[DeviceMeasurement], now_s: float) -> None:
         """Take over a burst; the points of each are published, and each device's newest state."""
         changed: dict[str, None] = {}
         for each in measurements:
             name = each.device
             changed[name] = None
-            messages = self._devices[name].take(each.measurement)
-            is_too_loud = self._is_too_loud(name, len(each.measurement.fields))
-            if is_too_loud or (self._may_publish and not self._publish(messages)):
-                self._behind.add(name)
-        for name in changed.keys() - self._behind:
-            state = self._devices[name].state()
+            self._publish_said(name, self._devices[name].take(each.measurement, now_s))
+        for name in changed:
+            self._publish_state(name, now_s)
+
+    def release(self, now_s: float) -> None:
+        """Publish what waited until now."""
+        for name in [name for name, due_s in self._due_s.items() if due_s <= now_s]:
+            self._publish_said(name, self._devices[name].release(now_s))
+            self._publish_state(name, now_s)
+
+    def _publish_said(self, name: str, said: Said) -> None:
+        is_too_loud = self._is_too_loud(name, len(said.values))
+        if is_too_loud or (self._may_publish and not self._publish(said.values)):
+            self._behind.add(name)
+        for event in said.events:
+            has_room = self._events_this_second[name] < MAX_EVENTS_PER_S
+            if self._may_publish and has_room and self._publish((event,)):
+                self._events_this_second[name] += 1
+            else:
+                self._lost_events[name] += 1
+
+    def _publish_state(self, name: str, now_s: float) -> None:
+        device = self._devices[name]
+        if name not in self._behind:
+            state = device.state(now_s)
             if self._may_publish and state is not None and not self._publish((state,)):
                 self._behind.add(name)
+        # A device that is behind is published anew by the next tick, whatever is due before.
+        self._due_s[name] = math.inf if name in self._behind else device.due_s
 
     def _is_too_loud(self, name: str, values: int) -> bool:
         self._values_this_second[name] += values
@@ -112,17 +147,17 @@ class Publisher:
 
     def came_online(self, name: str) -> None:
         """The device can be reached."""
-        self._set_availability(name, is_online=True, reason="")
+        self._devices[name].came_online()
+        self._publish_availability(name)
 
     def went_offline(self, name: str, reason: str) -> None:
         """The device can't be reached, and why, as a sentence."""
-        self._set_availability(name, is_online=False, reason=reason)
+        self._devices[name].went_offline(reason)
+        self._publish_availability(name)
 
-    def _set_availability(self, name: str, *, is_online: bool, reason: str) -> None:
-        device = self._devices[name]
-        device.is_online, device.reason = is_online, reason
+    def _publish_availability(self, name: str) -> None:
         if self._may_publish:
-            if not self._publish((device.availability(),)):
+            if not self._publish((self._devices[name].availability(),)):
                 self._behind.add(name)
             self._publish_health()
 
@@ -153,11 +188,14 @@ class Publisher:
 
     # --- once a second
 
-    def tick(self) -> None:
+    def tick(self, now_s: float) -> None:
         """Catch up with whatever could not be published, and say how we are."""
         self._rivalry.tick()
         self._values_this_second.clear()
+        self._events_this_second.clear()
         self._values_of_all = 0
+        for device in self._devices.values():
+            device.tick(now_s)
         self._settle()
         if not self._may_publish:
             return
@@ -165,6 +203,8 @@ class Publisher:
             if not self._publish(self._devices[name].retained()):
                 return
             self._behind.discard(name)
+        for name in self._devices:
+            self._publish_state(name, now_s)
         self._publish_devices_if_changed()
         self._seconds += 1
         if self._seconds % HEALTH_EVERY_S == 0:
@@ -192,7 +232,7 @@ class Publisher:
             return
         self._may_publish = True
         self._reasons = None
-        self._described_points = None
+        self._described = None
         self._behind.clear()
         self._publish(
             (
@@ -218,15 +258,15 @@ class Publisher:
         return True
 
     def _publish_devices_if_changed(self) -> None:
-        points = {name: device.points for name, device in self._devices.items()}
-        if points == self._described_points:
+        revisions = {name: device.revision for name, device in self._devices.items()}
+        if revisions == self._described:
             return
         value = {
             "base": self._base,
             "devices": [device.description() for device in self._devices.values()],
         }
         if self._publish((retained_json(f"{self._base}/bridge/devices", value),)):
-            self._described_points = points
+            self._described = revisions
 
     def _publish_health(self) -> None:
         """At once when a device comes, goes or fails otherwise than before; else now and then."""
@@ -240,8 +280,9 @@ class Publisher:
     def _device_health(self, name: str) -> dict[str, object]:
         device = self._devices[name]
         state = "online" if device.is_online else "offline"
-        counts = {**self._counts(name), "dropped": device.dropped}
-        return {"state": state, "reason": device.reason, **counts}
+        lost = self._lost_events[name]
+        dropped = {**device.dropped, **({"event_lost": lost} if lost else {})}
+        return {"state": state, "reason": device.reason, **self._counts(name), "dropped": dropped}
 
     def _birth(self) -> Message:
         return retained_json(f"{self._base}/bridge/state", {"state": "online"})

@@ -1,6 +1,7 @@
 """The publisher over a link of the test's own, which takes or refuses what it is told to."""
 
 import json
+import math
 
 import pytest
 
@@ -8,10 +9,12 @@ from broker.errors import LinkAwayError, LinkFullError
 from broker.link import Message
 from gateway.device import Device
 from gateway.handoff import DeviceMeasurement
-from gateway.measurement import Measurement
+from gateway.measurement import Measurement, Value
+from gateway.points.config import PointConfig, ReportConfig
 from gateway.points.names import MAX_UNLISTED_POINTS, PointNames
 from gateway.publisher import (
     HEALTH_EVERY_S,
+    MAX_EVENTS_PER_S,
     MAX_VALUES_OF_ALL_PER_S,
     MAX_VALUES_PER_S,
     Publisher,
@@ -21,6 +24,7 @@ from gateway.publisher import (
 from gateway.rivalry import Rivalry
 
 BASE = "fieldgate"
+NOW_S = 100.0
 
 
 class Wire:
@@ -54,9 +58,18 @@ def wire() -> Wire:
 
 @pytest.fixture
 def publisher(wire: Wire) -> Publisher:
+    points = {"button": PointConfig(type="event")}
     devices = {
-        name: Device(f"{BASE}/{name}", PointNames(), description={"name": name})
-        for name in ("boiler", "meter")
+        "boiler": Device(
+            f"{BASE}/boiler", PointNames(points), description={"name": "boiler"}, points=points
+        ),
+        "meter": Device(f"{BASE}/meter", PointNames(), description={"name": "meter"}),
+        "tank": Device(
+            f"{BASE}/tank",
+            PointNames(),
+            description={"name": "tank"},
+            report=ReportConfig(max_per_s=2),
+        ),
     }
     publisher = Publisher(BASE, devices, Rivalry(BASE, "a"), counts=lambda _name: {"opened": 1})
     publisher.attach(wire)
@@ -69,7 +82,7 @@ def come_up(publisher: Publisher, wire: Wire) -> None:
     publisher.receive([m for m in wire.published if m.topic == f"{BASE}/bridge/request/ping"])
 
 
-def said(device: str, **fields: float) -> DeviceMeasurement:
+def said(device: str, **fields: Value) -> DeviceMeasurement:
     return DeviceMeasurement(device, Measurement(1_000, fields))
 
 
@@ -78,7 +91,7 @@ def test_nothing_is_published_before_it_is_clear_that_nobody_else_does(
 ) -> None:
     publisher.link_up()
     publisher.came_online("boiler")
-    publisher.measured([said("boiler", t=1)])
+    publisher.measured([said("boiler", t=1)], NOW_S)
     assert list(wire.take()) == [f"{BASE}/bridge/request/ping"]
 
 
@@ -86,7 +99,7 @@ def test_birth_comes_first_and_then_everything_that_is_known(
     publisher: Publisher, wire: Wire
 ) -> None:
     publisher.came_online("boiler")
-    publisher.measured([said("boiler", t=1)])
+    publisher.measured([said("boiler", t=1)], NOW_S)
     come_up(publisher, wire)
     taken = wire.take()
     assert list(taken)[1:4] == [f"{BASE}/bridge/{below}" for below in ("state", "info", "devices")]
@@ -105,7 +118,7 @@ def test_birth_comes_first_and_then_everything_that_is_known(
 def test_a_burst_publishes_every_point_and_one_state(publisher: Publisher, wire: Wire) -> None:
     come_up(publisher, wire)
     wire.take()
-    publisher.measured([said("boiler", t=number) for number in range(5)])
+    publisher.measured([said("boiler", t=number) for number in range(5)], NOW_S)
     assert [message.topic for message in wire.published] == [
         *[f"{BASE}/boiler/t"] * 5,
         f"{BASE}/boiler",
@@ -118,7 +131,7 @@ def test_what_changed_while_the_link_was_away_is_published_when_it_is_back(
     come_up(publisher, wire)
     wire.is_up = False
     publisher.link_down("away")
-    publisher.measured([said("boiler", t=1), said("boiler", t=2)])
+    publisher.measured([said("boiler", t=1), said("boiler", t=2)], NOW_S)
     publisher.came_online("meter")
     wire.take()
     come_up(publisher, wire)
@@ -133,15 +146,15 @@ def test_what_a_full_link_refused_is_published_a_second_later(
     come_up(publisher, wire)
     wire.take()
     wire.room = 0
-    publisher.measured([said("boiler", t=1)])
-    publisher.tick()
+    publisher.measured([said("boiler", t=1)], NOW_S)
+    publisher.tick(NOW_S)
     assert wire.take() == {}
     wire.room = 10_000
-    publisher.tick()
+    publisher.tick(NOW_S)
     taken = wire.take()
     assert taken[f"{BASE}/boiler/t"] == b"1"
     assert f"{BASE}/boiler" in taken
-    publisher.tick()
+    publisher.tick(NOW_S)
     assert wire.take() == {}
 
 
@@ -152,13 +165,13 @@ def test_of_a_device_that_floods_the_newest_values_are_published_once_a_second(
     wire.room = 1_000_000
     for _ in range(2):
         wire.published.clear()
-        publisher.measured([said("boiler", t=n) for n in range(3 * MAX_VALUES_PER_S)])
-        publisher.measured([said("boiler", t=-1)])
+        publisher.measured([said("boiler", t=n) for n in range(3 * MAX_VALUES_PER_S)], NOW_S)
+        publisher.measured([said("boiler", t=-1)], NOW_S)
         topics = [message.topic for message in wire.published]
         assert topics.count(f"{BASE}/boiler/t") == MAX_VALUES_PER_S
-        publisher.measured([said("meter", t=1)])
+        publisher.measured([said("meter", t=1)], NOW_S)
         assert f"{BASE}/meter/t" in wire.take(), "the other device doesn't wait"
-        publisher.tick()
+        publisher.tick(NOW_S)
         taken = wire.take()
         assert taken[f"{BASE}/boiler/t"] == b"-1"
         assert json.loads(taken[f"{BASE}/boiler"])["t"] == -1
@@ -174,11 +187,11 @@ def test_where_all_say_too_much_each_has_its_share(wire: Wire) -> None:
     wire.room = 1_000_000
     wire.published.clear()
     for number in range(1_000):
-        publisher.measured([said(name, t=number) for name in names])
+        publisher.measured([said(name, t=number) for name in names], NOW_S)
     values = [message for message in wire.published if message.topic.endswith("/t")]
     assert len(values) == MAX_VALUES_OF_ALL_PER_S
     wire.take()
-    publisher.tick()
+    publisher.tick(NOW_S)
     taken = wire.take()
     assert all(taken[f"{BASE}/{name}/t"] == b"999" for name in names)
 
@@ -186,10 +199,99 @@ def test_where_all_say_too_much_each_has_its_share(wire: Wire) -> None:
 def test_a_new_point_is_announced(publisher: Publisher, wire: Wire) -> None:
     come_up(publisher, wire)
     wire.take()
-    publisher.measured([said("boiler", t=1)])
-    publisher.tick()
+    publisher.measured([said("boiler", t=1)], NOW_S)
+    publisher.tick(NOW_S)
     devices = json.loads(wire.take()[f"{BASE}/bridge/devices"])["devices"]
-    assert devices[0] == {"name": "boiler", "points": {"t": {}}}
+    assert devices[0] == {"name": "boiler", "points": {"button": {"type": "event"}, "t": {}}}
+
+
+def test_what_was_learned_of_a_point_is_announced(publisher: Publisher, wire: Wire) -> None:
+    come_up(publisher, wire)
+    for seconds in range(10):
+        publisher.measured([said("boiler", t=seconds)], NOW_S + seconds)
+        publisher.tick(NOW_S + seconds)
+    announced = [one for one in wire.published if one.topic == f"{BASE}/bridge/devices"]
+    assert len(announced) == 3, "at first, when the point was seen, and when it was learned"
+    points = json.loads(announced[-1].payload)["devices"][0]["points"]
+    assert points["t"] == {"expire_after_s": 5, "interval_s": 1}
+
+
+def test_a_silent_point_is_stale_in_the_state_a_second_later_at_most(
+    publisher: Publisher, wire: Wire
+) -> None:
+    come_up(publisher, wire)
+    for seconds in range(10):
+        publisher.measured([said("boiler", t=1)], NOW_S + seconds)
+    wire.take()
+    publisher.tick(NOW_S + 14)
+    assert f"{BASE}/boiler" not in wire.take()
+    publisher.tick(NOW_S + 15)
+    assert json.loads(wire.take()[f"{BASE}/boiler"])["stale"] == ["t"]
+
+
+def test_what_a_device_holds_back_is_published_when_it_is_due(
+    publisher: Publisher, wire: Wire
+) -> None:
+    come_up(publisher, wire)
+    wire.take()
+    assert publisher.due_s == math.inf
+    for number in range(5):
+        publisher.measured([said("tank", t=number)], NOW_S)
+    assert wire.take()[f"{BASE}/tank/t"] == b"0"
+    assert publisher.due_s == NOW_S + 0.5
+    publisher.release(NOW_S + 0.4)
+    assert wire.take() == {}
+    publisher.release(NOW_S + 0.5)
+    taken = wire.take()
+    assert taken[f"{BASE}/tank/t"] == b"4"
+    assert json.loads(taken[f"{BASE}/tank"])["t"] == 4
+    assert publisher.due_s == math.inf
+
+
+def test_a_device_that_could_not_be_published_is_not_due_before_the_next_tick(
+    publisher: Publisher, wire: Wire
+) -> None:
+    come_up(publisher, wire)
+    publisher.measured([said("tank", t=1), said("tank", t=2)], NOW_S)
+    wire.room = 0
+    publisher.release(NOW_S + 0.5)
+    assert publisher.due_s == math.inf
+    wire.room = 10_000
+    wire.take()
+    publisher.tick(NOW_S + 1)
+    assert json.loads(wire.take()[f"{BASE}/tank"])["t"] == 2
+
+
+def test_a_press_is_published_at_once_and_one_that_can_not_be_is_lost_and_counted(
+    publisher: Publisher, wire: Wire
+) -> None:
+    def health() -> object:
+        publisher.went_offline("meter", f"at {len(wire.published)}")
+        return json.loads(wire.take()[f"{BASE}/bridge/health"])["devices"]["boiler"]["dropped"]
+
+    publisher.measured([said("boiler", button=True)], NOW_S)
+    come_up(publisher, wire)
+    assert f"{BASE}/boiler/button" not in wire.take()
+    assert health() == {"event_lost": 1}
+    publisher.measured([said("boiler", button=True)] * 2, NOW_S)
+    assert [one.topic for one in wire.published] == [f"{BASE}/boiler/button"] * 2
+    wire.take()
+    publisher.measured([said("boiler", button=True)] * MAX_EVENTS_PER_S, NOW_S)
+    assert len(wire.published) == MAX_EVENTS_PER_S - 2
+    assert health() == {"event_lost": 3}
+    publisher.tick(NOW_S + 1)
+    wire.take()
+    publisher.measured([said("boiler", button=True)], NOW_S)
+    assert f"{BASE}/boiler/button" in wire.take()
+
+
+def test_a_flood_of_values_holds_back_no_press(publisher: Publisher, wire: Wire) -> None:
+    come_up(publisher, wire)
+    wire.room = 1_000_000
+    publisher.measured([said("boiler", t=n) for n in range(2 * MAX_VALUES_PER_S)], NOW_S)
+    wire.take()
+    publisher.measured([said("boiler", button=True, t=-1)], NOW_S)
+    assert list(wire.take()) == [f"{BASE}/boiler/button"]
 
 
 def test_health_says_why_and_is_repeated(publisher: Publisher, wire: Wire) -> None:
@@ -204,13 +306,15 @@ def test_health_says_why_and_is_repeated(publisher: Publisher, wire: Wire) -> No
         "dropped": {},
     }
     for _ in range(HEALTH_EVERY_S):
-        publisher.tick()
+        publisher.tick(NOW_S)
     assert f"{BASE}/bridge/health" in wire.take()
 
 
 def test_health_counts_the_values_that_have_no_point(publisher: Publisher, wire: Wire) -> None:
     come_up(publisher, wire)
-    publisher.measured([said("boiler", **{f"t{n}": n for n in range(MAX_UNLISTED_POINTS + 3)})])
+    publisher.measured(
+        [said("boiler", **{f"t{n}": n for n in range(MAX_UNLISTED_POINTS + 3)})], NOW_S
+    )
     publisher.went_offline("boiler", "the port is gone")
     health = json.loads(wire.take()[f"{BASE}/bridge/health"])["devices"]
     assert health["boiler"]["dropped"] == {"too_many_points": 3}
@@ -225,7 +329,7 @@ def test_an_orderly_end_says_that_everything_is_offline(publisher: Publisher, wi
     taken = wire.take()
     assert taken[f"{BASE}/boiler/availability"] == b'{"state":"offline"}'
     assert list(taken)[-1] == f"{BASE}/bridge/state" == will(BASE).topic
-    publisher.measured([said("boiler", t=1)])
+    publisher.measured([said("boiler", t=1)], NOW_S)
     assert wire.take() == {}
 
 
@@ -238,8 +342,8 @@ def test_one_that_yields_to_another_gateway_leaves_its_topics_alone(
     stronger = Rivalry(BASE, "0")
     stronger.receive(stronger.question())
     publisher.receive([stronger.question()])
-    publisher.measured([said("boiler", t=1)])
-    publisher.tick()
+    publisher.measured([said("boiler", t=1)], NOW_S)
+    publisher.tick(NOW_S)
     publisher.farewell()
     assert wire.take() == {}
 

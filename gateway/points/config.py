@@ -1,0 +1,237 @@
+"""What `fieldgate.yaml` may say of a point: what its value means, and when it is published."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
+
+from gateway.points.names import MAX_SLUG_CHARACTERS
+from gateway.section import Section
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=MAX_SLUG_CHARACTERS)]
+
+PointType = Literal["number", "boolean", "text", "enum", "event"]
+
+MAX_OPTIONS = 64
+MAX_SILENCE_S = 31 * 86_400
+
+
+def _check_stale_after(given: Any) -> float | str:
+    if given in ("learned", "never"):
+        return str(given)
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    if is_number and 1 <= given <= MAX_SILENCE_S:
+        return float(given)
+    raise ValueError(f"must be learned, never, or seconds from 1 to {MAX_SILENCE_S}")
+
+
+def _check_scale(scale: float) -> float:
+    if not scale:
+        raise ValueError("makes every value the same: take another")
+    return scale
+
+
+def _check_invalid(given: object) -> object:
+    if isinstance(given, str | bool | int) or (isinstance(given, float) and math.isfinite(given)):
+        return given
+    raise ValueError("must be a value as the hardware says it, as in 32767 or ERR")
+
+
+def _check_options(given: object) -> Mapping[str, str]:
+    """A list of texts, or a section from what the hardware says to texts; always the latter."""
+    if isinstance(given, list):
+        given = {option: option for option in given} if _are_texts(given) else None
+    if not isinstance(given, dict) or not _are_texts(given.values()) or not given:
+        raise ValueError(
+            "must be a list of texts, as in [auto, manual], or a section from what the hardware"
+            " says to texts, as in {0: auto, 1: manual}"
+        )
+    if len(given) > MAX_OPTIONS:
+        raise ValueError(f"holds {len(given)} options; at most {MAX_OPTIONS} are allowed")
+    return given
+
+
+def _are_texts(values: Any) -> bool:
+    return all(isinstance(value, str) and 0 < len(value) <= 100 for value in values)
+
+
+StaleAfter = Annotated[
+    float | Literal["learned", "never"],
+    PlainValidator(_check_stale_after),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["learned", "never"]},
+                {"type": "number", "minimum": 1, "maximum": MAX_SILENCE_S},
+            ]
+        }
+    ),
+]
+Invalid = Annotated[
+    bool | int | float | str,
+    PlainValidator(_check_invalid),
+    WithJsonSchema({"type": ["boolean", "number", "string"]}),
+]
+Options = Annotated[
+    Mapping[str, str],
+    PlainValidator(_check_options),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": {"type": "string"}, "maxItems": MAX_OPTIONS},
+                {
+                    "type": "object",
+                    "additionalProperties": {"type": "string"},
+                    "maxProperties": MAX_OPTIONS,
+                },
+            ]
+        }
+    ),
+]
+
+
+class ReportConfig(Section):
+    """When values are published: each that comes, where nothing else is said."""
+
+    on_change: bool | None = Field(
+        default=None, description="Publish a value that differs from the one published before."
+    )
+    every_s: Annotated[float, Field(ge=0.1, le=86_400)] | None = Field(
+        default=None,
+        description="Publish the newest value every so many seconds; with on_change, both.",
+    )
+    max_per_s: Annotated[float, Field(ge=0.1, le=1_000)] | None = Field(
+        default=None,
+        description="Publish at most so often a second: the newest value, never later than that.",
+    )
+    dead_band: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="How far a number must move to be a change, in its unit.",
+        examples=[0.2],
+    )
+    dead_band_percent: Annotated[float, Field(gt=0, le=100)] | None = Field(
+        default=None,
+        description="The same in percent of the value published before; of both the larger counts.",
+    )
+    stale_after_s: StaleAfter | None = Field(
+        default=None,
+        description="How long it may be silent before its value is stale: learned from how often"
+        " it comes, never, or so many seconds.",
+    )
+
+    @model_validator(mode="after")
+    def _dead_bands_are_about_changes(self) -> ReportConfig:
+        if self.on_change is False and self.has_dead_band:
+            raise ValueError("a dead-band says what a change is: take it or on_change: false away")
+        return self
+
+    @property
+    def has_dead_band(self) -> bool:
+        return self.dead_band is not None or self.dead_band_percent is not None
+
+    def over(self, others: ReportConfig) -> ReportConfig:
+        """This section, and what another says of which this one doesn't speak."""
+        own, inherited = self.model_dump(exclude_none=True), others.model_dump(exclude_none=True)
+        if self.on_change is False:
+            inherited.pop("dead_band", None)
+            inherited.pop("dead_band_percent", None)
+        if self.has_dead_band:
+            inherited.pop("on_change", None)
+        return ReportConfig.model_validate({**inherited, **own})
+
+
+_FOR_NUMBERS = ("scale", "offset", "decimals", "unit", "state_class")
+"""Keys that make a point without a type a number."""
+
+
+class PointConfig(Section):
+    """One point: what its value means. All may be left out."""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        default=None,
+        description="What people read.",
+        examples=["Flow temperature"],
+    )
+    type: PointType | None = Field(
+        default=None,
+        description="What its values are; where not given, whatever comes. An event is a moment,"
+        " as of a button: published each time it comes, and never retained.",
+    )
+    unit: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None,
+        description="The unit of the value.",
+        examples=["°C"],
+    )
+    device_class: Slug | None = Field(
+        default=None,
+        description="Home Assistant's device class.",
+        examples=["temperature"],
+    )
+    state_class: Literal["measurement", "total", "total_increasing"] | None = Field(
+        default=None, description="Home Assistant's state class."
+    )
+    options: Options | None = Field(
+        default=None,
+        description="The texts that an enum or event may be: a list, or a section from what the"
+        " hardware says to texts.",
+    )
+    invalid: Annotated[list[Invalid], Field(max_length=64)] = Field(
+        default=[],
+        description="What the hardware says (before scale) where it has no value.",
+        examples=[[32767, -1]],
+    )
+    scale: Annotated[float, Field(allow_inf_nan=False), AfterValidator(_check_scale)] = Field(
+        default=1.0, description="What a number is multiplied with."
+    )
+    offset: Annotated[float, Field(allow_inf_nan=False)] = Field(
+        default=0.0, description="What is added after that."
+    )
+    decimals: Annotated[int, Field(ge=0, le=12)] | None = Field(
+        default=None, description="How many decimals a number is rounded to."
+    )
+    report: ReportConfig = Field(
+        default=ReportConfig(), description="When its values are published."
+    )
+
+    @property
+    def kind(self) -> PointType | None:
+        """Its type, or what follows from the other keys; None where any value will do."""
+        if self.type is not None:
+            return self.type
+        if self.options is not None:
+            return "enum"
+        is_number = self._given(*_FOR_NUMBERS) or self.report.has_dead_band
+        return "number" if is_number else None
+
+    @model_validator(mode="after")
+    def _keys_fit_the_type(self) -> PointConfig:
+        kind = self.kind
+        if kind in ("enum", "event"):
+            if kind == "enum" and self.options is None:
+                raise ValueError("an enum needs its options, as in options: [auto, manual]")
+        elif self.options is not None:
+            raise ValueError(f"options are for type enum or event, not {kind}: take one away")
+        if kind not in ("number", None):
+            if odd := self._given(*_FOR_NUMBERS):
+                raise ValueError(f"{odd} is for numbers, not for type {kind}: take one away")
+            if self.report.has_dead_band:
+                raise ValueError(f"a dead-band is for numbers, not for type {kind}: take one away")
+        if kind == "event" and self._given("report"):
+            raise ValueError("an event is published each time it comes: take `report` away")
+        return self
+
+    def _given(self, *keys: str) -> str:
+        """The first of these keys that the config gives."""
+        return next((key for key in keys if key in self.model_fields_set), "")
+
+    def described(self) -> dict[str, object]:
+        """What others should know of its values."""
+        known = self.model_dump(include={"name", "unit", "device_class", "state_class"})
+        known["type"] = self.kind
+        known["options"] = (
+            None if self.options is None else list(dict.fromkeys(self.options.values()))
+        )
+        return {key: value for key, value in known.items() if value is not None}

@@ -1,0 +1,77 @@
+"""What the config says of points, from a pty to a browser."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.browser_session import BrowserSession, browsing
+from tests.program import running
+from tests.serial_line import SerialLine, serial_line
+
+CONFIG = """
+devices:
+  - name: boiler
+    reader: {{type: serial, port: {port}}}
+    decoder: {{type: key_value}}
+    report: {{stale_after_s: never}}
+    points:
+      t: {{unit: "°C", scale: 0.1, decimals: 1, invalid: [32767], report: {{dead_band: 0.5}}}}
+      speed: {{report: {{max_per_s: 2}}}}
+      mode: {{options: {{0: auto, 1: manual}}}}
+      button: {{type: event}}
+      lamp: {{report: {{stale_after_s: 1}}}}
+"""
+
+
+def payloads(session: BrowserSession, point: str) -> list[str]:
+    topic = f"fieldgate/boiler/{point}"
+    return [one["payload"] for one in session.messages if one["topic"] == topic]
+
+
+def state(session: BrowserSession) -> dict[str, Any]:
+    found = json.loads(session.values.get("fieldgate/boiler", "{}"))
+    assert isinstance(found, dict)
+    return found
+
+
+async def say(line: SerialLine, *lines: str, pause_s: float = 0.02) -> None:
+    for one in lines:
+        line.say(f"{one}\n".encode())
+        await asyncio.sleep(pause_s)
+
+
+async def test_values_are_scaled_filtered_and_paced_and_a_press_is_an_event(tmp_path: Path) -> None:
+    with (
+        serial_line(tmp_path) as line,
+        running(tmp_path, CONFIG.format(port=line.path)) as fieldgate,
+    ):
+        async with browsing(fieldgate.page_url, "fieldgate/boiler/#") as session:
+            await session.until(
+                lambda: "online" in session.values.get("fieldgate/boiler/availability", ""),
+                "the boiler is there",
+            )
+            await say(line, "partial", "t=215 mode=1 lamp=on", "t=219", "t=221", "t=32767", "t=222")
+            await session.until(lambda: state(session).get("t") == 22.2, "the temperature arrives")
+            assert payloads(session, "t") == ["21.5", "22.1", "22.2"]
+            assert payloads(session, "mode") == ["manual"]
+
+            await say(line, *(f"speed={number}" for number in range(100)))
+            await session.until(lambda: state(session).get("speed") == 99, "the newest speed")
+            speeds = payloads(session, "speed")
+            assert speeds[0] == "0"
+            assert speeds[-1] == "99"
+            assert 4 <= len(speeds) <= 20
+
+            await say(line, "button=1", "button=0", "button=press")
+            await session.until(lambda: len(payloads(session, "button")) == 2, "two presses")
+            presses = [json.loads(payload) for payload in payloads(session, "button")]
+            assert [press["event_type"] for press in presses] == ["press", "press"]
+            assert "button" not in state(session)
+
+            await session.until(
+                lambda: state(session).get("stale") == ["lamp"], "the lamp is stale"
+            )
+            await say(line, "lamp=on")
+            await session.until(lambda: "stale" not in state(session), "it is heard again")
+        assert fieldgate.stop() == 0

@@ -12,14 +12,26 @@ from pathlib import Path
 from broker.attempts import Attempts, source_of
 from broker.errors import AccessError, TooManyAttemptsError
 from broker.password import CheckQueue, PasswordCheck
-from broker.policy import ADMIN_GROUP, ANONYMOUS, OPEN, Action, Decision, Policy, Rule, User
+from broker.policy import (
+    ADMIN_GROUP,
+    ANONYMOUS,
+    ANYBODY,
+    OPEN,
+    Action,
+    Decision,
+    Policy,
+    Rule,
+    User,
+)
 from broker.site import host_refusal, is_host, origin_refusal
 from broker.user_edit import add_user, list_users, remove_user, set_password
 from broker.users_file import Accounts, Stamp, create_with_admin, parse_users, read_users, stamp_of
+from broker.verdict import explained
 
 __all__ = [
     "ADMIN_GROUP",
     "ANONYMOUS",
+    "ANYBODY",
     "OPEN",
     "Accounts",
     "Action",
@@ -34,6 +46,7 @@ __all__ = [
     "add_user",
     "create_with_admin",
     "door",
+    "explained",
     "host_refusal",
     "is_host",
     "list_users",

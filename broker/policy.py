@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from broker import topics
@@ -48,11 +48,15 @@ class Rule:
     topics: tuple[str, ...]
     user: str | None = None
     group: str | None = None
+    line: int | None = field(default=None, compare=False)
+    """Where it stands in the users file, from 1."""
 
     def speaks_of(self, user: User, action: Action) -> bool:
         """Whether this rule is about this user and action at all."""
-        if action not in self.actions:
-            return False
+        return action in self.actions and self.is_for(user)
+
+    def is_for(self, user: User) -> bool:
+        """Whether this rule is about this user."""
         if self.group is not None:
             return self.group in user.groups
         return self.user == ANYBODY or (user.name is not None and self.user == user.name)
@@ -63,25 +67,25 @@ class Rule:
         return [topic_filter for topic_filter in meant if topic_filter is not None]
 
     def __str__(self) -> str:
-        who = f"user: {self.user}" if self.group is None else f"group: {self.group}"
+        """As the users file has it."""
+        key, name = ("user", self.user) if self.group is None else ("group", self.group)
         actions = ", ".join(action for action in Action if action in self.actions)
         verb = "allow" if self.allow else "deny"
-        return f"{{{who}, {verb}: [{actions}], topics: [{', '.join(self.topics)}]}}"
+        names = ", ".join(map(_quoted, self.topics))
+        return f"{{{key}: {_yaml_text(name)}, {verb}: [{actions}], topics: [{names}]}}"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An answer and where it comes from; `number` counts the rules from 1, None is no rule."""
+    """An answer and where it comes from: a rule, and the topic filter in it that decides.
+
+    `number` counts the rules from 1; None is no rule, which denies.
+    """
 
     allowed: bool
     number: int | None = None
     rule: Rule | None = None
-
-    def __str__(self) -> str:
-        verdict = "allowed" if self.allowed else "denied"
-        if self.rule is None:
-            return f"{verdict}: no rule matches"
-        return f"{verdict} by rule {self.number}: {self.rule}"
+    topic_filter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +158,11 @@ class Policy:
         if not name or "+" in name or "#" in name:  # no topic name: nobody may
             return Decision(allowed=False)
         for number, rule in enumerate(self.rules, 1):
-            if rule.speaks_of(user, action) and any(
-                topics.matches(f, name) for f in rule.filters(user, client_id)
-            ):
-                return Decision(rule.allow, number, rule)
+            if not rule.speaks_of(user, action):
+                continue
+            for topic_filter in rule.filters(user, client_id):
+                if topics.matches(topic_filter, name):
+                    return Decision(rule.allow, number, rule, topic_filter)
         return Decision(allowed=False)
 
     def _of_filter(self, user: User, topic_filter: str, client_id: str | None) -> Decision:
@@ -168,8 +173,9 @@ class Policy:
             if not rule.speaks_of(user, Action.SUBSCRIBE):
                 continue
             reaches = topics.covers if rule.allow else topics.overlaps
-            if any(reaches(f, topic_filter) for f in rule.filters(user, client_id)):
-                return Decision(rule.allow, number, rule)
+            for wide in rule.filters(user, client_id):
+                if reaches(wide, topic_filter):
+                    return Decision(rule.allow, number, rule, wide)
         return Decision(allowed=False)
 
 
@@ -181,6 +187,7 @@ OPEN = Policy(
 )
 """Everything is allowed to anybody: loopback without a users file."""
 
+_PLAIN = re.compile("(?!(?:null|true|false)$)[A-Za-z_][A-Za-z0-9_-]*", re.IGNORECASE)
 _PLACE = re.compile("%[uc]")
 _UNSAFE = re.compile("[+#/\0]")
 
@@ -197,3 +204,19 @@ def _filled_in(pattern: str, user: str | None, client_id: str | None) -> str | N
     if filled.startswith("$") and not pattern.startswith("$"):  # a client id of $SYS opens nothing
         return None
     return filled
+
+
+def _yaml_text(text: str | None) -> str:
+    """As YAML has it within `{…}`."""
+    assert text is not None
+    return text if _PLAIN.fullmatch(text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return f'"{"".join(map(_escaped, text))}"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08x}"

@@ -124,7 +124,11 @@ def parse_users(text: str, where: str = "users.yaml") -> Accounts:
             name: Account(User(name, frozenset(entry.groups)), entry.password)
             for name, entry in entries.users.items()
         },
-        Policy(tuple(entry.rule() for entry in entries.rules)),
+        Policy(
+            tuple(
+                entry.rule(lines.of(("rules", place))) for place, entry in enumerate(entries.rules)
+            )
+        ),
     )
 
 
@@ -225,13 +229,14 @@ class _RuleEntry(_Entry):
             raise ValueError("needs either allow or deny, as in allow: [publish, subscribe]")
         return self
 
-    def rule(self) -> Rule:
+    def rule(self, line: int) -> Rule:
         return Rule(
             allow=self.allow is not None,
             actions=frozenset(Action(action) for action in self.allow or self.deny or ()),
             topics=tuple(self.topics),
             user=self.user,
             group=self.group,
+            line=line,
         )
 
 
@@ -264,6 +269,10 @@ class _Lines:
         if isinstance(node, MappingNode):
             return self._mapping(node, place)
         return self._scalar(node, line, place)
+
+    def of(self, place: _Place) -> int:
+        """The line of a value that is there."""
+        return self._lines[place]
 
     def sentence(self, fault: ErrorDetails) -> str:
         """What pydantic found, as file:line: key: what is wrong."""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -17,7 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 import gateway
 from broker.errors import AccessError, EngineError
 from broker.serving import check_entrances
-from gateway import user_cli
+from gateway import policy_cli, user_cli
+from gateway.command_line import FAILURE, USAGE, end
 from gateway.config import ROLES, Config
 from gateway.config_file import chosen_file, load
 from gateway.decoders import DecoderConfig
@@ -25,8 +26,6 @@ from gateway.errors import ConfigError, ReaderError
 from gateway.explanation import explain
 from gateway.schema import Schema
 from gateway.yaml_tree import Tree
-
-FAILURE, USAGE = 1, 2
 
 app = typer.Typer(
     add_completion=False,
@@ -65,6 +64,7 @@ ConfigFile = Annotated[
 
 
 app.add_typer(user_cli.app, name="user")
+app.add_typer(policy_cli.app, name="policy")
 
 
 @app.callback()
@@ -109,7 +109,7 @@ def check(config: ConfigFile = None) -> None:
         users_exist = settings.users_path.exists()
         check_entrances(settings.broker, settings.entrances(ROLES), users_exist=users_exist)
     except (AccessError, EngineError) as error:
-        _end(str(error), USAGE)
+        end(str(error), USAGE)
     file = config or chosen_file()
     name = f"{file} is" if file else "No fieldgate.yaml here; the defaults are"
     typer.echo(f"{name} fine: {_summary(settings)}")
@@ -197,7 +197,7 @@ def monitor(
     try:
         watched.watch(typer.echo, _hint)
     except ReaderError as error:
-        _end(str(error), FAILURE)
+        end(str(error), FAILURE)
     except KeyboardInterrupt:
         if watched.fitting is not None:
             _hint(f"\nFor fieldgate.yaml:\n\n{device_lines(line, watched.fitting)}")
@@ -223,7 +223,7 @@ def _load(file: Path | None) -> Config:
     try:
         return load(file, os.environ)
     except ConfigError as error:
-        _end(str(error), USAGE)
+        end(str(error), USAGE)
 
 
 def _summary(config: Config) -> str:
@@ -245,13 +245,8 @@ def _section(section: Any, given: Mapping[str, object]) -> Any:
     except ValidationError as error:
         problems = explain(error, Tree(), Schema(known.json_schema()))
         lines = (f"--{problem}".replace("--type: ", "--decoder: ") for problem in problems)
-        _end("\n".join(lines), USAGE)
+        end("\n".join(lines), USAGE)
 
 
 def _hint(text: str) -> None:
     typer.echo(text, err=True)
-
-
-def _end(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(code)

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from broker.access import add_user, list_users, remove_user, set_password
 from broker.errors import AccessError
-from gateway.config_file import users_path
-from gateway.errors import ConfigError
-
-FAILURE, USAGE = 1, 2
+from gateway.command_line import FAILURE, UsersConfig, end, users_file
 
 app = typer.Typer(no_args_is_help=True, help="Users who may log in, kept in users.yaml.")
 
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="The config whose users file is meant."),
-]
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 FromStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
@@ -33,69 +24,57 @@ def add(
     name: Name,
     group: Annotated[list[str] | None, typer.Option(help="May be repeated; admin may all.")] = None,
     password_stdin: FromStdin = False,
-    config: ConfigFile = None,
+    config: UsersConfig = None,
 ) -> None:
     """Add a user; a gateway that runs takes it up by itself, unless it is the first one."""
-    path = _path(config)
+    path = users_file(config)
     is_first = not path.exists()
     password = _password(from_stdin=password_stdin)
     try:
         add_user(path, name, password, group or ())
     except AccessError as error:
-        _end(str(error), FAILURE)
+        end(str(error), FAILURE)
     typer.echo(f"Added {name} to {path}." + (" Start Fieldgate again." if is_first else ""))
 
 
 @app.command()
-def passwd(name: Name, password_stdin: FromStdin = False, config: ConfigFile = None) -> None:
+def passwd(name: Name, password_stdin: FromStdin = False, config: UsersConfig = None) -> None:
     """Give a user another password."""
-    path = _path(config)
+    path = users_file(config)
     password = _password(from_stdin=password_stdin)
     try:
         set_password(path, name, password)
     except AccessError as error:
-        _end(str(error), FAILURE)
+        end(str(error), FAILURE)
     typer.echo(f"Changed the password of {name}.")
 
 
 @app.command()
-def remove(name: Name, config: ConfigFile = None) -> None:
+def remove(name: Name, config: UsersConfig = None) -> None:
     """Take a user away."""
     try:
-        remove_user(_path(config), name)
+        remove_user(users_file(config), name)
     except AccessError as error:
-        _end(str(error), FAILURE)
+        end(str(error), FAILURE)
     typer.echo(f"Removed {name}.")
 
 
 @app.command("list")
-def list_all(config: ConfigFile = None) -> None:
+def list_all(config: UsersConfig = None) -> None:
     """Print each user and their groups."""
-    path = _path(config)
+    path = users_file(config)
     if not path.exists():
         typer.echo(f"There is no {path}: no users, and everything is allowed on this machine.")
         return
     try:
         accounts = list_users(path)
     except AccessError as error:
-        _end(str(error), FAILURE)
+        end(str(error), FAILURE)
     for name, account in accounts.by_name.items():
         typer.echo(f"{name}  {' '.join(sorted(account.user.groups))}".rstrip())
-
-
-def _path(config: Path | None) -> Path:
-    try:
-        return users_path(config, os.environ)
-    except ConfigError as error:
-        _end(str(error), USAGE)
 
 
 def _password(*, from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-
-
-def _end(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(code)

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker import topics
-from broker.policy import ADMIN_GROUP, ANONYMOUS, OPEN, Action, Policy, Rule, User
+from broker.policy import (
+    ADMIN_GROUP,
+    ANONYMOUS,
+    OPEN,
+    Action,
+    Decision,
+    Policy,
+    Rule,
+    User,
+)
 
 PUBLISH, SUBSCRIBE = Action.PUBLISH, Action.SUBSCRIBE
 BOTH = frozenset(Action)
@@ -125,14 +134,14 @@ def test_the_admin_group_is_what_opens_the_admin_calls() -> None:
     assert not User(ADMIN_GROUP).may_administer
 
 
-def test_an_explanation_names_the_rule_that_decides() -> None:
-    assert str(DOCUMENTED.explain(WALL, SUBSCRIBE, "fieldgate/#")) == (
-        "allowed by rule 2: {user: wall, allow: [subscribe], topics: [fieldgate/#]}"
-    )
-    assert str(DOCUMENTED.explain(WALL, PUBLISH, "fieldgate/x")) == (
-        "denied by rule 3: {user: *, deny: [publish, subscribe], topics: [#]}"
-    )
-    assert str(DOCUMENTED.explain(HA, SUBSCRIBE, "$SYS/#")) == "denied: no rule matches"
+def test_an_explanation_names_the_rule_that_decides_and_the_filter_in_it() -> None:
+    granted = DOCUMENTED.explain(WALL, SUBSCRIBE, "fieldgate/#")
+    assert granted == Decision(True, 2, DOCUMENTED.rules[1], "fieldgate/#")
+    denied = DOCUMENTED.explain(WALL, PUBLISH, "fieldgate/x")
+    assert denied == Decision(False, 3, DOCUMENTED.rules[2], "#")
+    assert DOCUMENTED.explain(HA, SUBSCRIBE, "$SYS/#") == Decision(allowed=False)
+    filled_in = OWN.explain(WALL, PUBLISH, "home/wall/lamp")
+    assert filled_in.topic_filter == "home/wall/#"
 
 
 def test_the_filters_granted_leave_out_what_an_earlier_rule_denies() -> None:

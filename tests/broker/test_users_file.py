@@ -5,6 +5,7 @@ import logging
 import re
 import stat
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from broker.errors import AccessError
-from broker.policy import Action, User
+from broker.policy import Action, Rule, User
 from broker.users_file import MAX_BYTES, create_with_admin, parse_users, read_users
 
 HASH = "$argon2id$v=19$m=65536,t=3,p=4$" + "A" * 22 + "$" + "A" * 43
@@ -32,10 +33,32 @@ def test_the_documented_file_is_users_and_rules_in_order() -> None:
     assert accounts.by_name["wall"].user == User("wall")
     assert accounts.by_name["wall"].password_hash == HASH
     assert [str(rule) for rule in accounts.policy.rules] == [
-        "{group: homeassistant, allow: [publish], topics: [homeassistant/#, fieldgate/#]}",
-        "{user: wall, allow: [subscribe], topics: [fieldgate/#]}",
-        "{user: *, deny: [publish, subscribe], topics: [#]}",
+        '{group: homeassistant, allow: [publish], topics: ["homeassistant/#", "fieldgate/#"]}',
+        '{user: wall, allow: [subscribe], topics: ["fieldgate/#"]}',
+        '{user: "*", deny: [publish, subscribe], topics: ["#"]}',
     ]
+    assert [rule.line for rule in accounts.policy.rules] == [3, 4, 5]
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+topics = texts.filter(lambda text: not {"+", "#"} & set(text))
+all_rules = st.builds(
+    Rule,
+    st.booleans(),
+    st.sets(st.sampled_from(list(Action)), min_size=1).map(frozenset),
+    st.lists(topics, min_size=1, max_size=3).map(tuple),
+)
+named_rules = st.builds(
+    lambda rule, name, is_group: replace(rule, **{"group" if is_group else "user": name}),
+    all_rules,
+    texts | st.sampled_from(["null", "*", "True", "a: b", "1", "~"]),
+    st.booleans(),
+)
+
+
+@given(named_rules)
+def test_a_rule_is_written_as_the_file_may_have_it(rule: Rule) -> None:
+    assert parse_users(f"rules:\n  - {rule}\n").policy.rules == (rule,)
 
 
 def test_a_name_that_looks_like_a_number_is_text() -> None:

@@ -249,6 +249,8 @@ class Client:
                 self._version is Version.V5 and len(session.received_ids) >= RECEIVE_MAXIMUM
             ):  # [MQTT5-3.3.4-9]
                 raise PacketError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "too many open QoS 2 messages")
+            if not session.begin(packet.packet_id):
+                raise PacketError(Reason.QUOTA_EXCEEDED, "the broker can keep no more")
         since = self._core.store.noted
         reason = Reason.NOT_AUTHORIZED
         if self._may_publish(topic):
@@ -257,8 +259,9 @@ class Client:
         if qos is QoS.AT_LEAST_ONCE:
             self._settle(Puback(packet.packet_id, self._answer(reason)), since)
         elif qos is QoS.EXACTLY_ONCE:
-            if not reason.is_failure or self._version is not Version.V5:
-                session.received_ids.add(packet.packet_id)  # before 5, PUBREL comes all the same
+            if reason.is_failure and self._version is Version.V5:  # before it, PUBREL comes
+                session.end(packet.packet_id)
+            else:
                 session.record.received(packet.packet_id)
             self._settle(Pubrec(packet.packet_id, self._answer(reason)), since)
 
@@ -329,11 +332,11 @@ class Client:
 
     def _pubrel(self, packet: Pubrel) -> None:
         assert self._session is not None
-        is_known = packet.packet_id in self._session.received_ids
         since = self._core.store.noted
-        self._session.received_ids.discard(packet.packet_id)
-        self._session.record.released(packet.packet_id)
-        reason = Reason.SUCCESS if is_known else Reason.PACKET_IDENTIFIER_NOT_FOUND
+        reason = Reason.PACKET_IDENTIFIER_NOT_FOUND
+        if self._session.end(packet.packet_id):
+            reason = Reason.SUCCESS
+            self._session.record.released(packet.packet_id)
         self._settle(Pubcomp(packet.packet_id, self._answer(reason)), since)
 
     def _may_publish(self, topic: str) -> bool:

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 
 from broker.access import ANONYMOUS, Action, Policy, User, Users
 from broker.errors import PasswordsBusyError, TooManyAttemptsError
+from broker.native.backlog import Backlog
 from broker.native.client import Client
 from broker.native.counters import Counters
-from broker.native.mqtt_session import Delivery, MqttSession
+from broker.native.delivery import Delivery
+from broker.native.mqtt_session import MqttSession
 from broker.native.packet import Will
 from broker.native.reason import Reason
 from broker.native.record import OFF_STORE, Store
@@ -74,6 +76,7 @@ class Core:
         max_packet_bytes: int,
         max_keep_alive_s: int | None = None,
         store: Store = OFF_STORE,
+        backlog: Backlog | None = None,
         counters: Counters | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -83,6 +86,7 @@ class Core:
         self.max_keep_alive_s = max_keep_alive_s
         """What MQTT 5 clients are told to keep to; None: what they say."""
         self.store = store
+        self.backlog = backlog or Backlog()
         self.counters = counters or Counters()
         self.retained = RetainedMessages()
         self._router: Router[Subscriber] = Router()
@@ -190,6 +194,7 @@ class Core:
             for grant in each.grants:
                 self._router.subscribe(session, grant)
             self._await_return(session.client_id, each.left_s)
+        self.backlog.trim()
         self.judge_again()
 
     def new_client_id(self) -> str:
@@ -226,7 +231,9 @@ class Core:
             session = None
         is_present = session is not None
         if session is None:
-            session = self._sessions[client_id] = MqttSession(client_id, client.user)
+            session = self._sessions[client_id] = MqttSession(
+                client_id, client.user, backlog=self.backlog
+            )
         self._wills.cancel(client_id)  # it is back in time [MQTT5-3.1.3-9]
         session.expiry_s = expiry_s
         session.user = client.user
@@ -265,10 +272,10 @@ class Core:
         self._wills.publish_now(client_id)
         session = self._sessions.pop(client_id, None)
         if session is not None:
-            self.counters.dropped += session.dropped
             self._router.forget(session)
             self.store.forget(session)
-            self._pass_on(session.orphans())
+            self._pass_on(session.close())
+            self.counters.dropped += session.dropped
 
     def _pass_on(self, orphans: Iterable[Delivery]) -> None:
         """Give others of a shared subscription what one of them can't have [MQTT5-4.8.2.2]."""
@@ -313,6 +320,8 @@ class Core:
             chosen = group.choose()
             if chosen is not None:
                 chosen.receiver.deliver(message, chosen)
+        if message.qos:
+            message.forget_encodings()  # those who are owed it may be so for long
         if routes.all or routes.groups:
             return Reason.SUCCESS
         return Reason.NO_MATCHING_SUBSCRIBERS
@@ -348,7 +357,7 @@ class Core:
             sessions=len(sessions),
             subscriptions=self._router.count,
             retained=len(self.retained),
-            waiting=sum(session.waiting for session in sessions),
+            waiting=self.backlog.deliveries,
             dropped=self.counters.dropped + sum(session.dropped for session in sessions),
         )
 

@@ -13,6 +13,7 @@ from sqlite3 import Error as SqliteError
 
 from broker.access import User
 from broker.errors import PacketError
+from broker.native.backlog import Backlog
 from broker.native.core import Restored
 from broker.native.database import (
     MAX_FILE_BYTES,
@@ -45,6 +46,7 @@ class EarlierLife:
 @asynccontextmanager
 async def opened(
     folder: Path | None,
+    backlog: Backlog | None = None,
     *,
     durability: Durability = "process",
     gather_s: float = GATHER_S,
@@ -54,8 +56,10 @@ async def opened(
     """The store in a folder, and what it holds; without a folder, one that keeps nothing.
 
     Raises EngineError for a file of a newer Fieldgate. A file that is damaged is put aside; where
-    there can be none, the broker goes on in memory. Both are logged.
+    there can be none, the broker goes on in memory. Both are logged. What the sessions are owed
+    is counted in `backlog`.
     """
+    backlog = backlog or Backlog()
     if folder is None:
         yield OFF_STORE, EarlierLife()
         return
@@ -91,7 +95,7 @@ async def opened(
         store = DurableStore(
             database, thread, contents.next_number, gather_s=gather_s, retry_s=retry_s
         )
-        sessions = [_restored(store, each) for each in contents.sessions]
+        sessions = [_restored(store, each, backlog) for each in contents.sessions]
         earlier = EarlierLife(contents.was_stopped, contents.retained, sessions)
         del found, contents, sessions  # it is all the broker's now
         try:
@@ -130,13 +134,12 @@ def _put_aside(path: Path, error: Exception) -> None:
     )
 
 
-def _restored(store: DurableStore, stored: StoredSession) -> Restored:
+def _restored(store: DurableStore, stored: StoredSession, backlog: Backlog) -> Restored:
     row = stored.row
-    session = MqttSession(row.client_id, User(row.user))
+    session = MqttSession(row.client_id, User(row.user), backlog=backlog)
     session.expiry_s = row.expiry_s
     session.record = SessionRecord(store, stored.number)
-    session.received_ids = stored.received
-    session.restore(stored.deliveries)
+    session.restore(stored.received, stored.deliveries)
     left_s = row.expiry_s
     if row.absent_since is None:  # it was connected when the process ended
         store.left(session)

@@ -17,8 +17,8 @@ from typing import Any, Literal, TypeAlias
 from broker.errors import EngineError
 from broker.link import QoS
 from broker.native.batch import Batch, SessionRow
+from broker.native.delivery import Delivery
 from broker.native.field import FieldReader
-from broker.native.mqtt_session import Delivery
 from broker.native.properties import EMPTY, Holder, read_properties, write_properties
 from broker.native.routed import Routed, Stored
 from broker.native.router import Grant
@@ -222,6 +222,7 @@ class Database:
                 QoS(qos),
                 bool(retain),
                 tuple(map(int, identifiers.split())),
+                message.size,
                 bool(is_received),
                 packet_id,
                 place,

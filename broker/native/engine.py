@@ -18,6 +18,7 @@ from broker.link import Link, LinkEvents, Message, Subscription
 from broker.listen import listen, netloc
 from broker.native.arrivals import Arrivals
 from broker.native.attached import AttachedConnection
+from broker.native.backlog import Backlog
 from broker.native.client import Client
 from broker.native.connection import Connection
 from broker.native.core import Core
@@ -137,7 +138,11 @@ async def running(
     for what a newer Fieldgate left in the folder. Leaving takes less than five seconds, whatever
     the clients do.
     """
-    async with opened(data, durability=durability) as (store, earlier), AsyncExitStack() as stack:
+    backlog = Backlog()
+    async with (
+        opened(data, backlog, durability=durability) as (store, earlier),
+        AsyncExitStack() as stack,
+    ):
         core = Core(
             users,
             anonymous=anonymous,
@@ -145,6 +150,7 @@ async def running(
             max_keep_alive_s=max_keep_alive_s,
             counters=Counters(),
             store=store,
+            backlog=backlog,
         )
         _go_on(core, earlier, base_topic)
         users.on_change(core.judge_again)

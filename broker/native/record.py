@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from broker.native.mqtt_session import Delivery, MqttSession
+    from broker.native.delivery import Delivery
+    from broker.native.mqtt_session import MqttSession
     from broker.native.routed import Routed
     from broker.native.router import Grant
 

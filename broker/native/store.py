@@ -18,7 +18,8 @@ from sqlite3 import Error as SqliteError
 
 from broker.native.batch import Batch, DeliveryRow, SessionRow
 from broker.native.database import Database
-from broker.native.mqtt_session import Delivery, MqttSession
+from broker.native.delivery import Delivery
+from broker.native.mqtt_session import MqttSession
 from broker.native.record import OFF, Record
 from broker.native.routed import Routed, Stored
 from broker.native.router import Grant

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from broker.access import NoUsers, Users, parse_users
 from broker.link import QoS
+from broker.native.backlog import MAX_BYTES, Backlog
 from broker.native.client import Client
 from broker.native.connection import Connection
 from broker.native.core import Core
@@ -217,7 +218,10 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    users: Users | str | None = None, *, max_keep_alive_s: int | None = None
+    users: Users | str | None = None,
+    *,
+    max_keep_alive_s: int | None = None,
+    max_backlog_bytes: int = MAX_BYTES,
 ) -> AsyncIterator[Served]:
     """A broker; `users` may be the text of a users file."""
     if isinstance(users, str):
@@ -227,6 +231,7 @@ async def served(
         anonymous=True,
         max_packet_bytes=MAX_PACKET_BYTES,
         max_keep_alive_s=max_keep_alive_s,
+        backlog=Backlog(max_bytes=max_backlog_bytes),
     )
     connections: set[Connection] = set()
 

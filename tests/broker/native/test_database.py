@@ -18,7 +18,8 @@ from broker.link import QoS
 from broker.native.aliases import TopicAliases
 from broker.native.batch import Batch
 from broker.native.database import Contents, Database
-from broker.native.mqtt_session import Delivery, MqttSession
+from broker.native.delivery import Delivery
+from broker.native.mqtt_session import MqttSession
 from broker.native.packet import Pubrel, Version
 from broker.native.properties import EMPTY, Properties
 from broker.native.routed import Routed

@@ -25,7 +25,7 @@ class FakeWire:
         self.has_room = True
         self.time = 0.0
         self.sent: list[Packet] = []
-        self._stream = PacketStream(max_packet_bytes=10**6, sent_by="server", version=Version.V5)
+        self._stream = PacketStream(max_packet_bytes=10**8, sent_by="server", version=Version.V5)
 
     def send(self, frame: bytes) -> bool:
         self._stream.feed(frame)

@@ -1,0 +1,113 @@
+"""One message for one client, and the connection that it goes out by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from broker.link import QoS
+from broker.native.aliases import TopicAliases
+from broker.native.packet import Pubrel, Version
+from broker.native.routed import Routed
+from broker.native.router import ShareGroup
+
+
+class Wire(Protocol):
+    """The connection of a session that is there."""
+
+    version: Version
+    window: int
+    """How many QoS 1 and 2 messages the client takes unacknowledged [MQTT5-3.3.4-9]."""
+    aliases: TopicAliases | None
+    """Those that the client lets us give; None where it wants none [MQTT5-3.1.2-26]."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the client takes what is sent to it."""
+
+    def send(self, frame: bytes) -> bool:
+        """Send a whole packet; false if it is larger than the client takes [MQTT5-3.1.2-24]."""
+
+    def send_packet(self, packet: Pubrel) -> bool: ...
+
+    def now(self) -> float: ...
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One message for one client, at QoS 1 or 2."""
+
+    message: Routed
+    qos: QoS
+    retain: bool
+    identifiers: tuple[int, ...]
+    size: int
+    """That of the message."""
+    is_received: bool = False
+    """QoS 2: the client has it, only the release is open."""
+    packet_id: int = 0
+    """0 while it waits for its turn."""
+    is_sent: bool = False
+    """Whether it went out on the connection that there is."""
+    number: int = 0
+    """Its place in the store, in the order of arrival; 0: it isn't there."""
+    group: ShareGroup[Any] | None = None
+    """Whose other members may have it instead."""
+
+    @property
+    def may_go_to_another(self) -> bool:
+        """Whether others of a shared subscription may have it instead.
+
+        A QoS 2 message that was sent may be its receiver's already [MQTT5-4.8.2-5].
+        """
+        return self.group is not None and (self.qos is QoS.AT_LEAST_ONCE or not self.packet_id)
+
+    def send(self, wire: Wire, *, dup: bool) -> bool:
+        """Send it; false if it is too large for the client."""
+        message, version = self.message, wire.version
+        self.is_sent = True
+        alias, with_topic = (None, True) if wire.aliases is None else wire.aliases.of(message.topic)
+        frame = message.numbered_frame(
+            version,
+            self.packet_id,
+            self.qos,
+            retain=self.retain,
+            dup=dup,
+            identifiers=self.identifiers,
+            alias=alias,
+            with_topic=with_topic,
+            now=wire.now(),
+        )
+        if wire.send(frame):
+            return True
+        _untell(wire, message, alias, with_topic)
+        return False
+
+
+def send_at_most_once(
+    wire: Wire, message: Routed, retain: bool, identifiers: tuple[int, ...]
+) -> bool:
+    """Send a message at QoS 0; false if it is too large for the client."""
+    now = 0.0 if message.expires_at is None else wire.now()
+    if wire.aliases is None:
+        return wire.send(
+            message.frame(wire.version, retain=retain, identifiers=identifiers, now=now)
+        )
+    alias, with_topic = wire.aliases.of(message.topic)
+    frame = message.frame(
+        wire.version,
+        retain=retain,
+        identifiers=identifiers,
+        alias=alias,
+        with_topic=with_topic,
+        now=now,
+    )
+    if wire.send(frame):
+        return True
+    _untell(wire, message, alias, with_topic)
+    return False
+
+
+def _untell(wire: Wire, message: Routed, alias: int | None, with_topic: bool) -> None:
+    if wire.aliases is not None and alias is not None and with_topic:
+        wire.aliases.untold(message.topic)

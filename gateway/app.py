@@ -25,6 +25,7 @@ from gateway.errors import GatewayError
 from gateway.hardware import reading
 from gateway.instance_lock import locked
 from webui.door import Door, networks
+from webui.presence import node_name
 from webui.role import serving_web
 
 FAILURE, USAGE = 1, 2
@@ -147,6 +148,7 @@ def _web(
         ),
         base_topic=config.base_topic,
         topics=config.web.topics,
+        node=config.web.node or node_name(socket.gethostname(), sockets[0].getsockname()[1]),
         attach=attach,
     )
 

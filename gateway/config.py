@@ -141,6 +141,12 @@ class WebConfig(Section):
         max_length=64,
         description="Topic filters that it subscribes to at the broker.",
     )
+    node: Slug | None = Field(
+        default=None,
+        description="Its name among the web servers of one broker, below bridge/web; where not"
+        " given, the machine's name and the port.",
+        examples=["hall"],
+    )
 
     @property
     def address(self) -> tuple[str, int]:

@@ -12,6 +12,7 @@ from broker.link import Link, Message, Subscription
 from broker.topics import matches
 from webui.hub import Hub
 from webui.pacer import Pacer
+from webui.presence import presence_topic
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +37,16 @@ class Bridge:
     After the link was away, brokers replay all retained messages and only then deliver what was
     published behind the SUBSCRIBE. So a sentinel of our own, published right after it, marks
     the end of the replay: what the broker no longer holds is then known to be gone.
+    `link_ups` is how often the link came up.
     """
 
     def __init__(self, hub: Hub, pacer: Pacer, base_topic: str, node: str) -> None:
-        self.sentinel_topic = f"{base_topic}/bridge/web/{node}/sync"
+        self.sentinel_topic = f"{presence_topic(base_topic, node)}/sync"
         self._hub = hub
         self._pacer = pacer
         self._link: Link | None = None
         self._token = b""
-        self._was_up = False
+        self.link_ups = 0
         self._is_marked = True
         self._reason = "not connected to the broker yet"
 
@@ -58,10 +60,10 @@ class Bridge:
 
     def link_up(self) -> None:
         self._reason = "reading the retained messages of the broker"
-        if self._was_up:
+        self.link_ups += 1
+        if self.link_ups > 1:
             self._hub.begin_resync()
             self._pacer.news()
-        self._was_up = True
         self._token = secrets.token_hex(8).encode()
         self._mark_end_of_replay()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from broker.access import Users
-from broker.link import Connect
+from broker.link import Connect, Link
 from broker.serving import Attach
 from webui.app import web_application
 from webui.auth import Doorkeeper
@@ -17,6 +18,7 @@ from webui.door import Door
 from webui.hub import Hub
 from webui.kept import keeps_last_value
 from webui.pacer import Pacer
+from webui.presence import PERIOD_S, PresenceTeller, will
 from webui.publishing import publisher
 from webui.server import serving_http
 from webui.state import USERS_CHANGED, WebState
@@ -31,22 +33,41 @@ async def serving_web(
     door: Door,
     base_topic: str,
     topics: Sequence[str],
+    node: str,
     attach: Attach | None = None,
 ) -> AsyncIterator[None]:
     """Relay the `topics` of a broker to browsers that come to `sockets`.
 
-    `attach` takes MQTT over `/mqtt` to a broker in this process; without it there is no `/mqtt`.
+    `node` is this web server's name among all that use one broker. `attach` takes MQTT over
+    `/mqtt` to a broker in this process; without it there is no `/mqtt`.
     """
     hub = Hub(epoch=secrets.token_hex(4), keeps=keeps_last_value(base_topic))
     pacer = Pacer(hub)
-    bridge = Bridge(hub, pacer, base_topic, node=secrets.token_hex(4))
+    bridge = Bridge(hub, pacer, base_topic, node)
     wanted = subscriptions(topics, bridge.sentinel_topic)
-    async with connect(bridge, role="web", subscriptions=wanted) as link:
+    gone = will(base_topic, node)
+    async with connect(bridge, role="web", subscriptions=wanted, will=gone) as link:
         bridge.attach(link)
-        state = WebState(hub, publisher(link), base_topic, bridge.why_not_ready, attach, topics)
+        state = WebState(
+            hub, publisher(link), base_topic, bridge.why_not_ready, attach, topics, node
+        )
         app = Doorkeeper(web_application(state, base_path=door.base_path), users, door)
         users.on_change(
             lambda: state.end_sessions(USERS_CHANGED, "the users or their rules have changed")
         )
-        async with serving_http(app, state, sockets):
-            yield
+        presence = PresenceTeller(base_topic, node, state.roster)
+        telling = asyncio.create_task(_tell(presence, bridge, hub, link))
+        try:
+            async with serving_http(app, state, sockets):
+                yield
+        finally:
+            telling.cancel()
+            await asyncio.wait([telling])
+            presence.farewell(link)
+
+
+async def _tell(presence: PresenceTeller, bridge: Bridge, hub: Hub, link: Link) -> None:
+    while True:
+        held = hub.last_payload(presence.topic)
+        presence.tick(link, link_ups=bridge.link_ups, held=held)
+        await asyncio.sleep(PERIOD_S)

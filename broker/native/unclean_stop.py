@@ -9,13 +9,15 @@ import msgspec
 from broker.native.routed import Routed
 from broker.topics import matcher
 
+_STATES = ("bridge/state", "bridge/web/+", "+/availability")
+
 
 def offline_now(retained: Iterable[Routed], base_topic: str) -> Iterator[Routed]:
-    """For each retained `online` of our own bridge and devices, the `offline` that replaces it.
+    """For each retained `online` of our own bridge, devices and web servers, its `offline`.
 
     Whoever published it died with the broker, so nobody was left to publish their wills.
     """
-    is_ours = matcher((f"{base_topic}/bridge/state", f"{base_topic}/+/availability"))
+    is_ours = matcher(f"{base_topic}/{below}" for below in _STATES)
     for message in retained:
         if not is_ours(message.topic):
             continue
@@ -24,5 +26,6 @@ def offline_now(retained: Iterable[Routed], base_topic: str) -> Iterator[Routed]
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue  # not ours, whoever wrote it
         if isinstance(said, dict) and said.get("state") == "online":
-            payload = msgspec.json.encode({**said, "state": "offline"})
+            nobody = {"sessions": 0, "users": []} if "sessions" in said else {}
+            payload = msgspec.json.encode({**said, "state": "offline", **nobody})
             yield Routed(message.topic, payload, message.qos, retain=True)

@@ -170,6 +170,7 @@ async def relaying(broker: Mosquitto) -> AsyncIterator[str]:
         door=Door(anybody=True),
         base_topic="fieldgate",
         topics=["#"],
+        node="n1",
     ):
         yield url
 

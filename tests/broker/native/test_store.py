@@ -596,6 +596,13 @@ async def retained_payloads(data: Path) -> set[bytes]:
     return set(found)
 
 
+def test_nobody_watches_any_more_by_a_web_server_that_died() -> None:
+    online = b'{"state":"online","sessions":3,"users":["ada"]}'
+    (said,) = offline_now([retained("fieldgate/bridge/web/n1", payload=online)], "fieldgate")
+    assert said.payload == b'{"state":"offline","sessions":0,"users":[]}'
+    assert (said.topic, said.retain) == ("fieldgate/bridge/web/n1", True)
+
+
 @pytest.mark.parametrize(
     ("topic", "payload"),
     [

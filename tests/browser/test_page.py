@@ -53,6 +53,37 @@ async def test_a_line_on_a_port_is_seen_and_so_is_its_unplugging(
         await expect(card.get_by_text("Online")).to_be_visible()
 
 
+QUIET = """
+devices:
+  - name: boiler
+    reader: {{type: serial, port: {port}}}
+    decoder: {{type: key_value}}
+    report: {{stale_after_s: 1}}
+    points: {{flow: {{report: {{stale_after_s: never}}}}, button: {{type: event}}}}
+"""
+
+
+async def test_a_point_that_fell_silent_is_named_and_a_press_is_seen(
+    page: Page, tmp_path: Path
+) -> None:
+    with (
+        serial_line(tmp_path) as boiler,
+        running(tmp_path, QUIET.format(port=boiler.path)) as fieldgate,
+    ):
+        await page.goto(fieldgate.page_url)
+        card = page.locator("fg-device", has_text="Boiler")
+        await expect(card.get_by_text("Online")).to_be_visible()
+        boiler.say(b"partial\npressure=1.5 flow=7 button=1\n")
+        await expect(card.locator("fg-point", has_text="Button")).to_contain_text("Press")
+        await expect(card).to_contain_text("Silent for longer than usual: Pressure.")
+        pressure = card.locator("fg-point", has_text="Pressure")
+        await expect(pressure.get_by_role("link")).to_have_attribute(
+            "title", re.compile("this value is old")
+        )
+        boiler.say(b"pressure=1.6\n")
+        await expect(card.locator(".silent")).to_be_hidden()
+
+
 async def test_topics_are_found_and_a_chart_opens(page: Page, tmp_path: Path) -> None:
     with running(tmp_path) as fieldgate:
         await page.goto(f"{fieldgate.page_url}/#/topics")

@@ -8,6 +8,10 @@ import { parseDeviceTopic } from './topic';
 export interface PointInfo {
   readonly unit: string;
   readonly name: string;
+  /** What its payload is a moment of, and no state: `{"event_type":"press"}`. */
+  readonly event: boolean;
+  /** How many seconds usually pass between two of its values; null while nobody knows. */
+  readonly interval: number | null;
 }
 
 export interface DeviceInfo {
@@ -34,6 +38,10 @@ export interface PointView {
   readonly name: string;
   readonly unit: string;
   readonly numeric: boolean;
+  readonly event: boolean;
+  /** It has been silent for longer than it may. */
+  readonly stale: boolean;
+  readonly interval: number | null;
   readonly value: TopicValue;
 }
 
@@ -62,15 +70,29 @@ export function parseDeviceList(payload: string): DeviceList | null {
         points: new Map(
           Object.entries(points).map(([point, info]) => [
             point,
-            isObject(info)
-              ? { unit: textOf(info['unit']), name: textOf(info['name']) }
-              : { unit: '', name: '' },
+            pointInfo(isObject(info) ? info : {}),
           ]),
         ),
       },
     ];
   });
   return { base: list['base'], devices };
+}
+
+function pointInfo(said: Record<string, unknown>): PointInfo {
+  const interval = said['interval_s'];
+  return {
+    unit: textOf(said['unit']),
+    name: textOf(said['name']),
+    event: said['type'] === 'event',
+    interval: typeof interval === 'number' && interval > 0 ? interval : null,
+  };
+}
+
+/** The type of an event as people read it; the payload itself where it is no event. */
+export function eventType(payload: string): string {
+  const type = textOf(parseObject(payload)?.['event_type']);
+  return type === '' ? payload : label(type);
 }
 
 /** Why each device is as it is, in the reader's words, from the topic `<base>/bridge/health`. */
@@ -161,6 +183,8 @@ export class DeviceBoard {
     const own = `${this.base}/${device.name}`;
     const listed = [...device.points.keys()];
     const found = [...(this.#points.get(device.name) ?? [])].filter((point) => !device.points.has(point));
+    const state = parseObject(store.get(own)?.payload ?? '') ?? {};
+    const stale = new Set(Array.isArray(state['stale']) ? state['stale'] : []);
     const points = [...listed, ...found.sort()].flatMap((point) => {
       const topic = `${own}/${point}`;
       const value = store.get(topic);
@@ -170,7 +194,9 @@ export class DeviceBoard {
       const unit = info?.unit ?? '';
       const given = info?.name ?? '';
       const name = given === '' ? label(point, unit) : given;
-      return [{ point, topic, name, unit, numeric, value }];
+      const event = info?.event ?? false;
+      const interval = info?.interval ?? null;
+      return [{ point, topic, name, unit, numeric, event, stale: stale.has(point), interval, value }];
     });
     const said = store.get(`${own}/availability`);
     const availability = said === undefined ? UNKNOWN : parseAvailability(said.payload);
@@ -179,15 +205,14 @@ export class DeviceBoard {
       name: device.name,
       reader: device.reader,
       availability: { ...availability, reason },
-      lastSeen: lastSeen(store.get(own), points),
+      lastSeen: lastSeen(state['time'], points),
       points,
     };
   }
 }
 
 /** The state's own `time` where there is one: it outlives a restart of the broker and the page's server. */
-function lastSeen(state: TopicValue | undefined, points: readonly PointView[]): number | null {
-  const said = state === undefined ? null : parseObject(state.payload)?.['time'];
+function lastSeen(said: unknown, points: readonly PointView[]): number | null {
   const own = typeof said === 'string' ? Date.parse(said) : Number.NaN;
   if (!Number.isNaN(own)) return own;
   const times = points.map((point) => point.value.time);

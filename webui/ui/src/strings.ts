@@ -24,6 +24,10 @@ export const text = {
     if (seconds < 2 * 86_400) return `${Math.floor(seconds / 3600)} h`;
     return `${Math.floor(seconds / 86_400)} days`;
   },
+  /** How long there is between two values. */
+  interval(seconds: number): string {
+    return seconds < 1 ? `${Number(seconds.toPrecision(1))} s` : text.span(Math.round(seconds) * 1000);
+  },
   /** A measured duration in its two largest units. */
   duration(seconds: number): string {
     const minutes = Math.floor(seconds / 60);
@@ -87,6 +91,17 @@ export const text = {
     noPoints: 'No values yet. They appear here as soon as the device sends some.',
     openChart: (name: string) => `Chart of ${name}`,
     openTopic: (name: string) => `Payload of ${name}`,
+    lastHeard: 'Last heard',
+    silentPoints: (points: readonly { name: string; interval: number | null }[]) => {
+      const names = points
+        .slice(0, 4)
+        .map(({ name, interval }) => (interval === null ? name : `${name} (${text.devices.usually(interval)})`));
+      const more = points.length - names.length;
+      return `Silent for longer than usual: ${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}.`;
+    },
+    usually: (seconds: number) => `heard every ${text.interval(seconds)} before`,
+    staleTitle: (name: string, seconds: number | null) =>
+      `${name} has been silent for longer than usual${seconds === null ? '' : ` (${text.devices.usually(seconds)})`}: this value is old.`,
     points: (count: number) => plural(count, 'point', 'points'),
     summary: (online: number, all: number) => `${online} of ${all} online`,
     age: (age: string, when: string) => `${age}, at ${when}`,

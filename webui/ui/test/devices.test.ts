@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { ServerClock } from '../src/clock';
-import { DeviceBoard, parseAvailability, parseDeviceList } from '../src/devices';
+import { DeviceBoard, eventType, parseAvailability, parseDeviceList } from '../src/devices';
 import { judge } from '../src/health';
 import { type Change, Store } from '../src/store';
 
@@ -67,6 +67,27 @@ test('a card holds the listed points first, then what else the device sends', ()
     ['Alpha', '', true],
     ['Zeta', '', false],
   ]);
+});
+
+test('a point that the state calls stale is stale, and how often it was heard is known', () => {
+  const stage = new Stage();
+  const known = { name: 'boiler', points: { temperature: { interval_s: 2 }, button: { type: 'event' } } };
+  stage.put('bridge/devices', JSON.stringify({ base: 'fieldgate', devices: [known] }));
+  stage.put('boiler/temperature', '61.5');
+  stage.put('boiler/pressure', '1.5');
+  stage.put('boiler/button', '{"event_type":"double_press","time":"2026-11-21T08:15:30.250Z"}');
+  const points = (): unknown =>
+    stage.view('boiler')?.points.map(({ point, stale, interval, event }) => [point, stale, interval, event]);
+  stage.put('boiler', '{"temperature":61.5,"stale":["temperature"]}');
+  expect(points()).toEqual([
+    ['temperature', true, 2, false],
+    ['button', false, null, true],
+    ['pressure', false, null, false],
+  ]);
+  stage.put('boiler', '{"temperature":61.5}');
+  expect(points()).toContainEqual(['temperature', false, 2, false]);
+  expect(eventType(stage.view('boiler')?.points[1]?.value.payload ?? '')).toBe('Double press');
+  expect(eventType('press')).toBe('press');
 });
 
 test('what is in the tree but not in the list is no card', () => {

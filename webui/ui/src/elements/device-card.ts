@@ -83,13 +83,18 @@ export class DeviceCard extends LitElement {
         background: none;
       }
 
-      .away {
+      .away,
+      .silent {
         margin: 0 16px 8px;
         padding: 8px 12px;
         border-radius: var(--radius-small);
         background: var(--bad-wash);
         font-size: 0.9em;
         overflow-wrap: anywhere;
+      }
+
+      .silent {
+        background: var(--warn-wash);
       }
 
       .away .reason {
@@ -129,7 +134,7 @@ export class DeviceCard extends LitElement {
         <span class="reader">${reader === name ? nothing : reader}</span>
         ${this.#badge()}
       </header>
-      ${availability.state === 'offline' ? this.#away() : nothing}
+      ${availability.state === 'offline' ? this.#away() : this.#silent()}
       ${points.length === 0
         ? html`<p class="none">${text.devices.noPoints}</p>`
         : html`<ul>
@@ -143,6 +148,22 @@ export class DeviceCard extends LitElement {
             )}
           </ul>`}
     </article>`;
+  }
+
+  /** Who of an online device has been silent for too long, and how often it is heard otherwise. */
+  #silent(): TemplateResult | typeof nothing {
+    const { points, lastSeen } = this.device;
+    const stale = points.filter((point) => point.stale);
+    if (stale.length === 0) return nothing;
+    if (lastSeen === null || stale.length < points.filter((point) => !point.event).length) {
+      return html`<p class="silent">${text.devices.silentPoints(stale)}</p>`;
+    }
+    const interval = Math.max(...stale.map((point) => point.interval ?? 0));
+    return html`<p class="silent">
+      ${text.devices.lastHeard} <fg-age .time=${lastSeen}></fg-age>${interval > 0
+        ? `, ${text.devices.usually(interval)}`
+        : nothing}
+    </p>`;
   }
 
   #badge(): TemplateResult {

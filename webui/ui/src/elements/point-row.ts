@@ -1,6 +1,6 @@
 import { css, html, LitElement, type PropertyValues, type TemplateResult } from 'lit';
 import { customElement, property, query } from 'lit/decorators.js';
-import type { PointView } from '../devices';
+import { eventType, type PointView } from '../devices';
 import { reading } from '../format';
 import { routeHash } from '../route';
 import type { Sample } from '../series';
@@ -78,6 +78,20 @@ export class PointRow extends LitElement {
         white-space: nowrap;
       }
 
+      .stale .value {
+        color: var(--ink-faint);
+        font-weight: 400;
+      }
+
+      .stale fg-spark {
+        opacity: 0.45;
+      }
+
+      .stale fg-age {
+        color: var(--warn);
+        font-weight: 600;
+      }
+
       .unit {
         margin-left: 3px;
         color: var(--ink-soft);
@@ -99,12 +113,16 @@ export class PointRow extends LitElement {
   @query('.value') private readonly valueBox!: HTMLElement;
 
   protected override render(): TemplateResult {
-    const { name, topic, numeric, value } = this.point;
+    const { name, topic, numeric, event, stale, interval, value } = this.point;
     const shown = value.base64
       ? { value: text.topics.binary(text.size(Math.floor((value.payload.length * 3) / 4))), unit: '' }
-      : reading(value.payload, this.point.unit);
-    const title = numeric ? text.devices.openChart(name) : text.devices.openTopic(name);
-    return html`<a class=${numeric ? 'number' : 'words'} href=${routeHash(numeric ? 'chart' : 'topics', topic)} title=${title}>
+      : reading(event ? eventType(value.payload) : value.payload, this.point.unit);
+    const title = stale
+      ? text.devices.staleTitle(name, interval)
+      : numeric
+        ? text.devices.openChart(name)
+        : text.devices.openTopic(name);
+    return html`<a class="${numeric ? 'number' : 'words'} ${stale ? 'stale' : ''}" href=${routeHash(numeric ? 'chart' : 'topics', topic)} title=${title}>
       <span class="name">${name}</span>
       ${numeric ? html`<fg-spark .samples=${this.samples}></fg-spark>` : null}
       <span class="value" title=${value.payload.slice(0, 200)}

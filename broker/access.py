@@ -115,6 +115,11 @@ class Users:
         account = self._accounts.by_name.get(name)
         return account.user if account else None
 
+    def fingerprint(self, name: str) -> str | None:
+        """What a login lasts as long as: another one after a change of password or groups."""
+        account = self._accounts.by_name.get(name)
+        return account.fingerprint if account else None
+
     async def authenticate(self, name: str, password: bytes, address: str = "") -> User | None:
         """The user if the password is right, else None.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -46,6 +48,12 @@ class Account:
 
     user: User
     password_hash: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Another one as soon as the password or the groups are others."""
+        said = json.dumps([self.password_hash, *sorted(self.user.groups)])
+        return sha256(said.encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class DeviceConfig(Section):
     reader: ReaderConfig = Field(description="How to reach the hardware.")
     decoder: DecoderConfig | None = Field(
         default=None,
-        description="How to make values of what the hardware says; serial and replay need one.",
+        description="How to make values of what the hardware says; all but host need one.",
     )
     points: dict[
         PointName,

@@ -30,6 +30,7 @@ PATHS = (
     ("broker", "tls", "key_file"),
     ("broker", "tls", "client_ca_file"),
     ("devices", "*", "reader", "file"),
+    ("devices", "*", "reader", "folder"),
 )
 """Keys that hold a path, which is relative to the config file's folder."""
 

@@ -180,7 +180,10 @@ class Client:
             return
         client_id = connect.client_id or self._core.new_client_id()
         self.user, self.client_id = user, client_id
-        if connect.will is not None and not self._may_publish(connect.will.topic):
+        will = connect.will
+        if will is not None and will.topic.startswith("$"):
+            will = None  # a Mosquitto bridge's: taken and dropped, as a PUBLISH there is before 5
+        if will is not None and not self._may_publish(will.topic):
             self._refuse(Reason.NOT_AUTHORIZED, "the will may not be published")
             return
         if not self._core.may_take(client_id, user):
@@ -197,7 +200,7 @@ class Client:
             self, clean_start=connect.clean_start, expiry_s=_expiry_s(connect)
         )
         self._session = session
-        self.will = connect.will
+        self.will = will
         keep_alive_s = connect.keep_alive_s
         at_most_s = self._core.max_keep_alive_s
         if self._version is Version.V5 and at_most_s:

@@ -19,6 +19,7 @@ from gateway.decoders import build as build_decoder
 from gateway.errors import ConfigError
 from gateway.framer import LineFramer
 from gateway.readers import host
+from gateway.readers.command import CommandConfig, CommandPort
 from gateway.readers.decoded import Decoded
 from gateway.readers.host import HostConfig, HostReader
 from gateway.readers.reader import (
@@ -46,11 +47,13 @@ __all__ = [
     "wall_clock_ms",
 ]
 
-ReaderConfig = Annotated[HostConfig | SerialConfig | ReplayConfig, Field(discriminator="type")]
+ReaderConfig = Annotated[
+    HostConfig | SerialConfig | CommandConfig | ReplayConfig, Field(discriminator="type")
+]
 
 
 def build(
-    config: HostConfig | SerialConfig | ReplayConfig,
+    config: HostConfig | SerialConfig | CommandConfig | ReplayConfig,
     decoder: DecoderConfig | None = None,
     *,
     clock: Clock = wall_clock_ms,
@@ -64,6 +67,9 @@ def build(
             return HostReader(config.interval_s, clock=clock)
         case SerialConfig():
             return _decoded(config.port, serial_line(config), LineFramer(), decoder, clock)
+        case CommandConfig():
+            port, framer = CommandPort(config), LineFramer(joins_midway=False)
+            return _decoded(config.command[0], port, framer, decoder, clock)
         case ReplayConfig():
             file = SHIPPED if config.file is None else Path(config.file)
             return _decoded(

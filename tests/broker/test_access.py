@@ -49,6 +49,22 @@ def test_a_config_that_lets_nobody_in_is_refused() -> None:
         door(loopback=True, anonymous=False, users_exist=False)
 
 
+def test_a_fingerprint_is_another_one_when_password_or_groups_are() -> None:
+    def account(password_hash: str, *groups: str) -> Account:
+        return Account(User("ada", frozenset(groups)), password_hash)
+
+    accounts = [
+        account("h1"),
+        account("h2"),
+        account("h1", "a"),
+        account("h1", "a", "b"),
+        account("h1", "ab"),
+        account("h1", "a, b"),
+    ]
+    assert len({each.fingerprint for each in accounts}) == len(accounts)
+    assert account("h1", "b", "a").fingerprint == account("h1", "a", "b").fingerprint
+
+
 def write(path: Path, **passwords: str) -> None:
     users = "".join(
         f'  {name}: {{password: "{CHEAP.hash(text)}", groups: [staff]}}\n'

@@ -26,6 +26,7 @@ from broker.native.packet import (
 from broker.native.properties import Properties
 from broker.native.reason import Reason
 from tests.broker.native.peer import EVERY_VERSION, V5, V31, V311, Peer, served
+from tests.real_ends import until
 
 Q0, Q1, Q2 = QoS.AT_MOST_ONCE, QoS.AT_LEAST_ONCE, QoS.EXACTLY_ONCE
 LASTS = Properties(session_expiry_interval_s=3600)
@@ -363,6 +364,23 @@ async def test_a_protocol_error_publishes_the_will_at_once() -> None:
             peer.send(Connect(V5, "one"))
             await peer.goodbye()
             assert await watcher.payloads() == [b"gone"]
+
+
+@every_version
+async def test_a_will_on_a_dollar_topic_is_no_reason_to_refuse_and_never_published(
+    version: Version,
+) -> None:
+    rules = 'rules: [{user: "*", allow: [publish, subscribe], topics: ["x", "$SYS/#"]}]'
+    async with served(rules) as broker, broker.peer("watcher") as watcher:
+        await watcher.subscribe("$SYS/#", "x")
+        will = Will("$SYS/broker/connection/bridge/state", b"0", Q1, retain=True)
+        async with broker.peer("bridge", version, will=will) as peer:
+            peer.vanish()
+        await until(lambda: len(broker.connections) == 1, "the bridge is gone")
+        assert await watcher.messages() == []
+        async with broker.opened(version) as refused:
+            refused.send(Connect(version, "other", will=Will("elsewhere", b"gone")))
+            assert (await refused.expect(Connack)).reason is Reason.NOT_AUTHORIZED
 
 
 async def test_wills_are_published_when_the_broker_stops() -> None:

@@ -1,11 +1,14 @@
 """The page in a real browser, with the real program behind it."""
 
 import gzip
+import json
 import re
 from pathlib import Path
 
+import httpx
 from playwright.async_api import Page, expect
 
+from tests.browser_session import browsing
 from tests.program import ROOT, Program, running
 from tests.real_ends import free_port, mosquitto
 from tests.serial_line import serial_line
@@ -162,3 +165,23 @@ def test_the_script_is_small() -> None:
     scripts = list((ROOT / "webui/static/assets").glob("*.js"))
     assert scripts
     assert sum(len(gzip.compress(script.read_bytes())) for script in scripts) < 150_000
+
+
+async def test_it_shows_how_many_watch_and_who(page: Page, tmp_path: Path) -> None:
+    with running(tmp_path) as fieldgate:
+        await page.goto(fieldgate.page_url)
+        chip = page.locator("fg-audience").get_by_role("button")
+        await expect(chip).to_have_text("1 watching")
+        async with browsing(fieldgate.page_url, "fieldgate/#"):
+            await expect(chip).to_have_text("2 watching")
+            named = {"state": "online", "sessions": 3, "users": ["ada", "wall"]}
+            async with httpx.AsyncClient(base_url=fieldgate.page_url) as http:
+                topic = "fieldgate/bridge/web/yard"
+                body = {"topic": topic, "payload": json.dumps(named), "retain": True}
+                assert (await http.post("/api/publish", json=body)).status_code == 202
+            await expect(chip).to_have_text("5 watching")
+        await expect(chip).to_have_text("4 watching")
+        await chip.click()
+        story = page.locator("fg-audience [popover]")
+        await expect(story.get_by_role("listitem")).to_have_text(["ada", "wall"])
+        await expect(story).to_contain_text("4 sessions in all")

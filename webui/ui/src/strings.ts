@@ -59,6 +59,13 @@ export const text = {
     tryNow: 'Try now',
   },
 
+  audience: {
+    button: (sessions: number) => `${sessions.toLocaleString('en')} watching`,
+    title: 'Who watches',
+    count: (sessions: number, named: number) =>
+      `${plural(sessions, 'session', 'sessions')} in all: browsers and streams. ${named === 0 ? 'None has a name: nobody has logged in.' : 'Whoever has not logged in has no name.'}`,
+  },
+
   missed: {
     button: (count: number, unknown: boolean) =>
       count === 0 ? 'Some missed' : `${count.toLocaleString('en')}${unknown ? '+' : ''} missed`,

@@ -1,6 +1,7 @@
 import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import { choose } from 'lit/directives/choose.js';
+import { audience, type Audience, touchesAudience } from '../audience';
 import type { Gate } from '../gate';
 import { everySecond } from '../now';
 import { parseRoute, type Route, routeHash, type View } from '../route';
@@ -10,6 +11,7 @@ import { text } from '../strings';
 import type { EmptyWords } from './empty-state';
 import { shared } from './styles';
 import favicon from '../favicon.svg';
+import './audience-chip';
 import './chart-view';
 import './connection-badge';
 import './device-grid';
@@ -197,6 +199,7 @@ export class App extends LitElement {
   @property({ attribute: false }) gate!: Gate;
   @state() private route: Route = parseRoute(location.hash);
   @state() private devices: readonly DeviceView[] = [];
+  @state() private audience: Audience = { sessions: 0, users: [] };
   #stops: (() => void)[] = [];
   #size = 0;
 
@@ -231,6 +234,7 @@ export class App extends LitElement {
         <nav aria-label=${text.nav.label}>${VIEWS.map((view) => this.#tab(view))}</nav>
         <div class="standing">
           <fg-missed .missed=${this.gate.missed} @dismiss=${this.#dismiss}></fg-missed>
+          ${stale ? nothing : html`<fg-audience .audience=${this.audience}></fg-audience>`}
           <fg-connection .status=${status}></fg-connection>
         </div>
       </header>
@@ -290,6 +294,8 @@ export class App extends LitElement {
 
   readonly #look = (change: Change): void => {
     this.devices = this.gate.board?.update(change, this.gate.store) ?? [];
+    const base = this.gate.board?.base;
+    if (base !== undefined && touchesAudience(base, change)) this.audience = audience(base, this.gate.store);
     const { size } = this.gate.store;
     const emptiness = (size === 0) !== (this.#size === 0);
     this.#size = size;

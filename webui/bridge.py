@@ -11,6 +11,7 @@ from broker.errors import LinkError
 from broker.link import Link, Message, Subscription
 from broker.topics import matches
 from webui.hub import Hub
+from webui.kept import event_topics
 from webui.pacer import Pacer
 from webui.presence import presence_topic
 
@@ -42,6 +43,8 @@ class Bridge:
 
     def __init__(self, hub: Hub, pacer: Pacer, base_topic: str, node: str) -> None:
         self.sentinel_topic = f"{presence_topic(base_topic, node)}/sync"
+        self._base = base_topic
+        self._devices_topic = f"{base_topic}/bridge/devices"
         self._hub = hub
         self._pacer = pacer
         self._link: Link | None = None
@@ -74,7 +77,7 @@ class Bridge:
         if not self._is_marked:
             self._mark_end_of_replay()
         now_ms = time.time_ns() // 1_000_000
-        sentinel = self.sentinel_topic
+        sentinel, devices = self.sentinel_topic, self._devices_topic
         start = 0
         for place, message in enumerate(messages):
             if message.topic == sentinel:
@@ -83,6 +86,8 @@ class Bridge:
                 if message.payload == self._token:
                     self._hub.end_resync(now_ms)
                     self._reason = ""
+            elif message.topic == devices:
+                self._hub.keep_nothing_of(event_topics(self._base, message.payload))
         self._hub.publish(messages[start:] if start else messages, now_ms)
         self._pacer.news()
 

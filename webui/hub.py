@@ -93,6 +93,7 @@ class Hub:
         self.link_gaps = 0
         self.link_gap_seq = 0
         self._keeps = keeps
+        self._passing: frozenset[str] = frozenset()
         self.limits = limits or HubLimits()
         self.counts = Counts()
         self.last = LastValues(
@@ -111,6 +112,12 @@ class Hub:
         self._share = 0
         self._dirty: set[Channel] = set()
         self._unconfirmed: set[str] | None = None
+
+    def keep_nothing_of(self, topics: frozenset[str]) -> None:
+        """From now on these topics have no last value either, and no others but by `keeps`."""
+        if topics != self._passing:
+            self._passing = topics
+            self._routes.clear()
 
     # --- messages come in
 
@@ -325,7 +332,8 @@ class Hub:
     def _find_route(self, topic: str) -> _Route:
         if len(self._routes) >= self.limits.routed_topics:
             self._routes.clear()
-        route = _Route(tuple(self._trie.match(topic)), self._keeps(topic))
+        is_kept = topic not in self._passing and self._keeps(topic)
+        route = _Route(tuple(self._trie.match(topic)), is_kept)
         self._routes[topic] = route
         return route
 

@@ -68,6 +68,9 @@ async def test_values_are_scaled_filtered_and_paced_and_a_press_is_an_event(tmp_
             presses = [json.loads(payload) for payload in payloads(session, "button")]
             assert [press["event_type"] for press in presses] == ["press", "press"]
             assert "button" not in state(session)
+            async with browsing(fieldgate.page_url, "fieldgate/boiler/#") as newcomer:
+                await newcomer.until(lambda: state(newcomer).get("speed") == 99, "the last values")
+                assert "fieldgate/boiler/button" not in newcomer.values
 
             await session.until(
                 lambda: state(session).get("stale") == ["lamp"], "the lamp is stale"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
@@ -147,6 +148,27 @@ def test_it_subscribes_to_what_is_configured_and_to_its_sentinel(
 )
 def test_passing_messages_have_no_last_value(topic: str, is_kept: bool) -> None:
     assert keeps_last_value("fieldgate")(topic) is is_kept
+
+
+async def test_a_press_of_a_button_is_no_last_value_once_the_gateway_said_what_it_is() -> None:
+    bridged = Bridged()
+    devices = {"devices": [{"name": "b", "points": {"key": {"type": "event"}, "t": {"unit": "K"}}}]}
+    bridged.bridge.receive([Message("fieldgate/b/t", b"1"), Message("fieldgate/b/key", b"1")])
+    assert bridged.values().keys() == {"fieldgate/b/t", "fieldgate/b/key"}
+    bridged.bridge.receive([retained("fieldgate/bridge/devices", json.dumps(devices))])
+    seq = bridged.hub.seq
+    bridged.bridge.receive([Message("fieldgate/b/t", b"2"), Message("fieldgate/b/key", b"2")])
+    assert bridged.hub.seq == seq + 2, "both are delivered"
+    assert bridged.values()["fieldgate/b/t"] == "2"
+    assert bridged.values()["fieldgate/b/key"] == "1"
+
+
+@pytest.mark.parametrize("devices", ["", "[]", "no JSON", '{"devices": 5}', '{"devices": [{}]}'])
+async def test_a_list_of_devices_that_is_none_names_no_events(devices: str) -> None:
+    bridged = Bridged()
+    bridged.bridge.receive([retained("fieldgate/bridge/devices", devices)])
+    bridged.bridge.receive([Message("fieldgate/b/key", b"1")])
+    assert bridged.values()["fieldgate/b/key"] == "1"
 
 
 # --- with a real broker

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.bench.__main__ import measured
-from tests.bench.scenario import SCENARIOS, Scenario, Start, Work
+from tests.bench.__main__ import FAMILIES, measured
+from tests.bench.broker_side import amqtt_alone
+from tests.bench.scenario import Scenario, Start, Work
 from tests.bench.side import Side, client_frame, mosquitto_web
 from tests.bench.stamp import MARK, PAYLOAD_BYTES, latencies_ns, payload, percentile
 from tests.bench.table import Row, as_markdown, as_text, number
@@ -25,23 +27,27 @@ A_LITTLE = Work(
     crowd=4,
     topics=30,
     idle=2,
+    clients=3,
+    filters=5,
     newcomers=1,
     fill_messages=2,
     log_messages=500,
     frozen_messages=500,
     most_lines_hz=250,
 )
+SCENARIOS = tuple(each for scenarios in FAMILIES.values() for each in scenarios)
 STARTS = tuple(dict.fromkeys(start for scenario in SCENARIOS for start in scenario.starts))
 
 
 @pytest.mark.parametrize("start", STARTS, ids=lambda start: start.__name__)
-async def test_every_scenario_runs_on_every_side(start: Start, tmp_path: Path) -> None:
+async def test_every_scenario_runs_on_every_side(start: Start[Any], tmp_path: Path) -> None:
     with start(tmp_path) as side:
         for scenario in _of(start):
             figures = await scenario.measure(side, A_LITTLE)
             assert figures
             assert all(math.isfinite(value) for value in figures.values()), figures
-            assert figures.get("deliveries/s", 1) > 0
+            lost = figures.get("lost", 0)
+            assert lost == 0 or (lost < 0 and start is amqtt_alone)  # it says retained ones twice
             assert not any(process.status() == "zombie" for process in side.processes)
 
 
@@ -60,7 +66,7 @@ def test_a_peer_that_is_not_installed_is_said_to_be_missing_and_left_out(
     assert measured(replace(idle, starts=(gone_web,)), A_LITTLE, 1) == []
 
 
-def _of(start: Start) -> list[Scenario]:
+def _of(start: Start[Any]) -> list[Scenario[Any]]:
     return [scenario for scenario in SCENARIOS if start in scenario.starts]
 
 

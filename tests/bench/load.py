@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import Protocol
 
 import psutil
 
@@ -69,10 +70,21 @@ class CpuTime:
     elsewhere_s: float
 
 
+class Measured(Protocol):
+    """Whatever is compared."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def processes(self) -> Sequence[psutil.Process]:
+        """All its servers."""
+
+
 class CpuClock:
     """Tells the CPU time since it was made."""
 
-    def __init__(self, side: Side) -> None:
+    def __init__(self, side: Measured) -> None:
         self._side = side
         self._began = self._now()
 
@@ -164,7 +176,7 @@ class Delay:
 
 
 async def at_rate(
-    side: Side,
+    side: Measured,
     send: Send,
     receivers: Sequence[Receiver],
     rate: float,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeAlias, TypeVar
 
 from tests.bench.flask_web import flask_web
 from tests.bench.load import (
@@ -16,6 +17,7 @@ from tests.bench.load import (
     CpuTime,
     Delay,
     Flow,
+    Measured,
     Publisher,
     Send,
     at_rate,
@@ -59,6 +61,8 @@ class Work:
     crowd: int = 1_000
     topics: int = 10_000
     idle: int = 200
+    clients: int = 1_000
+    filters: int = 10_000
     newcomers: int = 5
     fill_messages: int = 150
     """10 MB: more than buffers on the way hold, so that the frozen session is known as such."""
@@ -70,18 +74,18 @@ class Work:
     most_lines_hz: float = 50_000
 
 
-Measure = Callable[[Side, Work], Coroutine[None, None, Figures]]
-Start = Callable[[Path], AbstractContextManager[Side]]
+S = TypeVar("S", bound=Measured)
+Start: TypeAlias = Callable[[Path], AbstractContextManager[S]]
 
 
 @dataclass(frozen=True, slots=True)
-class Scenario:
-    """`starts` gives Fieldgate first, then the peer, if there is one."""
+class Scenario(Generic[S]):
+    """`starts` gives ours first, then the peers, if there are any."""
 
     name: str
     title: str
-    measure: Measure
-    starts: tuple[Start, ...]
+    measure: Callable[[S, Work], Coroutine[None, None, Figures]]
+    starts: tuple[Start[S], ...]
 
 
 async def one_session(side: Side, work: Work) -> Figures:

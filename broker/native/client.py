@@ -49,7 +49,9 @@ RECEIVE_MAXIMUM = 1000
 MAX_VERDICTS = 1000
 """Topics for which a client's right to publish is remembered; beyond it they are judged anew."""
 
-MAX_SUBSCRIPTIONS = 20_000
+MAX_REPLAYS = 20_000
+"""Subscriptions whose retained messages a client waits for; beyond it no further one is granted."""
+
 MAX_UNSETTLED = 1000
 """Answers that wait for the disk, for one client; beyond it nothing more is read from it."""
 
@@ -388,10 +390,7 @@ class Client:
             identifier=identifier,
             share=share,
         )
-        is_full = self._core.subscription_count(session) >= MAX_SUBSCRIPTIONS
-        if (is_full and not self._core.has_like(session, grant)) or (
-            len(self._replays) >= MAX_SUBSCRIPTIONS
-        ):
+        if len(self._replays) >= MAX_REPLAYS or not self._core.has_room(session, grant):
             return Reason.QUOTA_EXCEEDED, None, False
         session.record.granted(grant)
         return Reason(request.qos), grant, self._core.subscribe(session, grant)

@@ -31,6 +31,10 @@ MAX_ABSENT_SESSIONS = 10_000
 """Sessions whose clients are away; beyond it the one that left first is forgotten."""
 
 
+PURGE_S = 10.0
+"""How often retained messages that have expired are looked for."""
+
+
 class Subscriber(Protocol):
     """Who can be routed to: an MQTT session, or a link in this process."""
 
@@ -94,6 +98,7 @@ class Core:
         self._sessions: dict[str, MqttSession] = {}
         self._absent: dict[str, asyncio.TimerHandle | None] = {}
         self._wills = DelayedWills(self._publish_will)
+        self._purging = self._loop.call_later(PURGE_S, self._purge)
 
     # --- who may
 
@@ -185,9 +190,10 @@ class Core:
 
     def restore(self, restored: Iterable[Restored], retained: Iterable[Routed]) -> None:
         """Take back the sessions and retained messages of an earlier life, then judge them."""
-        for message in retained:
-            self.retained.put(message)
+        refused = [each.topic for each in retained if not self.retained.put(each)]
         self.retained.store = self.store
+        for topic in refused:
+            self.store.expired(topic)
         for each in restored:
             session = each.session
             self._sessions[session.client_id] = session
@@ -259,10 +265,15 @@ class Core:
     def _await_return(self, client_id: str, left_s: float | None) -> None:
         """Keep the session of an absent client so long; None: for ever."""
         self._absent[client_id] = (
-            None if left_s is None else self._loop.call_later(left_s, self._forget, client_id)
+            None if left_s is None else self._loop.call_later(left_s, self._expire, client_id)
         )
         if len(self._absent) > MAX_ABSENT_SESSIONS:
+            self.counters.sessions_forgotten += 1
             self._forget(next(iter(self._absent)))
+
+    def _expire(self, client_id: str) -> None:
+        self.counters.sessions_expired += 1
+        self._forget(client_id)
 
     def _forget(self, client_id: str) -> None:
         """End a session, and with it the wait of its will [MQTT5-3.1.3-9]."""
@@ -326,6 +337,10 @@ class Core:
             return Reason.SUCCESS
         return Reason.NO_MATCHING_SUBSCRIBERS
 
+    def _purge(self) -> None:
+        self.retained.purge(self._loop.time())
+        self._purging = self._loop.call_later(PURGE_S, self._purge)
+
     def subscribe(self, subscriber: Subscriber, grant: Grant) -> bool:
         """Put a subscription in force; false if it replaces one."""
         return self._router.subscribe(subscriber, grant)
@@ -338,12 +353,11 @@ class Core:
         """Whether this very subscription is in force."""
         return self._router.holds(subscriber, grant)
 
-    def has_like(self, subscriber: Subscriber, grant: Grant) -> bool:
-        """Whether this subscription would replace one."""
-        return self._router.has(subscriber, grant.topic_filter, grant.share)
-
-    def subscription_count(self, subscriber: Subscriber) -> int:
-        return self._router.count_of(subscriber)
+    def has_room(self, subscriber: Subscriber, grant: Grant) -> bool:
+        """Whether a subscription may be put in force; one that finds no room is counted."""
+        has_room = self._router.has_room(subscriber, grant)
+        self.counters.subscriptions_refused += not has_room
+        return has_room
 
     def forget(self, subscriber: Subscriber) -> None:
         """End all subscriptions of a link in this process."""
@@ -363,6 +377,7 @@ class Core:
 
     def stop(self) -> None:
         """Say goodbye to everybody, and let no timer go on."""
+        self._purging.cancel()
         for client in tuple(self._clients.values()):
             client.end(Reason.SERVER_SHUTTING_DOWN)
         self._wills.stop()

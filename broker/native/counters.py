@@ -32,5 +32,11 @@ class Counters:
     """Times at which there was no file descriptor left."""
     failed_handshakes: int = 0
     """TLS handshakes that failed or took too long."""
+    sessions_expired: int = 0
+    """Sessions whose clients stayed away for longer than they said."""
+    sessions_forgotten: int = 0
+    """Sessions that ended since more clients were away than may be."""
+    subscriptions_refused: int = 0
+    """Subscriptions for which there was no room."""
     unfinished_connects: int = 0
     """Connections closed since no CONNECT came in time."""

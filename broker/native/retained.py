@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
 
 from broker.native.record import OFF_STORE, Store
 from broker.native.routed import Routed
 
 MAX_MESSAGES = 100_000
 MAX_BYTES = 256 * 1024 * 1024
-"""At either bound a new topic is not retained; topics that are there already still change."""
+"""At either bound a new topic is not retained, and one that is there and grows no longer is."""
+
+LEVEL_BYTES = 250
+"""What a level of a topic costs beside its name, about, where no other topic shares it."""
+
+MAX_PURGED = 1000
+"""Expired messages that are forgotten at once, about a millisecond of work."""
 
 
 class RetainedMessages:
@@ -19,7 +26,8 @@ class RetainedMessages:
         self.store: Store = OFF_STORE
         self._messages: dict[str, Routed] = {}
         self._root = _Level()
-        self._bytes = 0
+        self._expiries: list[tuple[float, str]] = []  # a heap; some are of older messages
+        self.bytes = 0
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self.refused = 0
@@ -46,16 +54,30 @@ class RetainedMessages:
                 self._remove(topic)
                 self.store.retained(message)
             return True
-        grown = self._bytes + message.size - (old.size if old is not None else 0)
+        grown = self.bytes + message.size
+        grown += _names_bytes(topic) if old is None else -old.size
         if grown > self._max_bytes or (old is None and len(self) >= self._max_messages):
             self.refused += 1
+            if old is not None:
+                self._remove(topic)
+                self.store.expired(topic)
             return False
         self._messages[topic] = message
-        self._bytes = grown
+        self.bytes = grown
         if old is None:
             self._root.add(topic)
+        if message.expires_at is not None:
+            self._will_expire(message.expires_at, topic)
         self.store.retained(message)
         return True
+
+    def purge(self, now: float) -> None:
+        """Forget what has expired, a bounded part of it at once."""
+        for _ in range(MAX_PURGED):
+            if not self._expiries or self._expiries[0][0] > now:
+                return
+            _, topic = heappop(self._expiries)
+            self.get(topic, now)
 
     def topics(self, topic_filter: str) -> Iterator[str]:
         """The topics that a filter matches; they may change meanwhile."""
@@ -68,8 +90,22 @@ class RetainedMessages:
         return self._root.walk(topic_filter.split("/"))
 
     def _remove(self, topic: str) -> None:
-        self._bytes -= self._messages.pop(topic).size
+        self.bytes -= self._messages.pop(topic).size + _names_bytes(topic)
         self._root.discard(topic)
+
+    def _will_expire(self, at: float, topic: str) -> None:
+        heappush(self._expiries, (at, topic))
+        if len(self._expiries) > 2 * len(self._messages) + 100:
+            self._expiries = [
+                (each.expires_at, each.topic)
+                for each in self._messages.values()
+                if each.expires_at is not None
+            ]
+            heapify(self._expiries)
+
+
+def _names_bytes(topic: str) -> int:
+    return LEVEL_BYTES * (topic.count("/") + 1)
 
 
 class _Level:

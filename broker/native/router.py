@@ -14,7 +14,18 @@ from broker.link import QoS
 from broker.topics import FilterTrie
 
 MAX_CACHED_TOPICS = 100_000
-"""Topics whose receivers are remembered; beyond it all are forgotten and found again."""
+MAX_CACHED_ROUTES = 1_000_000
+"""Topics whose receivers are remembered, and those of all of them together; beyond either all are
+forgotten and found again."""
+
+MAX_OF_ONE = 20_000
+MAX_BYTES = 256 * 1024 * 1024
+"""Subscriptions of one receiver, and what those of all cost: 150,000 of four levels. There is room
+for no new one beyond either."""
+
+GRANT_BYTES = 700
+LEVEL_BYTES = 300
+"""What a subscription and each level of its filter cost, about, where nobody else has the same."""
 
 
 class Receiver(Protocol):
@@ -112,15 +123,18 @@ class _Subscribers(Generic[R]):
 
 
 class Router(Generic[R]):
-    """All subscriptions of all sessions. Whoever adds them bounds how many a session may have."""
+    """All subscriptions of all sessions. Whoever adds one asks first whether it `has_room`."""
 
     def __init__(self) -> None:
         self._filters: dict[str, _Subscribers[R]] = {}
         self._trie: FilterTrie[_Subscribers[R]] = FilterTrie()
         self._grants: dict[R, dict[tuple[str | None, str], Grant]] = {}
         self._routes: dict[str, Routes[R]] = {}
+        self._cached = 0
         self.count = 0
         """Subscriptions in force."""
+        self.bytes = 0
+        """What they cost, about."""
 
     def subscribe(self, receiver: R, grant: Grant) -> bool:
         """Put a subscription in force, in place of one to the same filter; false if it did."""
@@ -136,8 +150,10 @@ class Router(Generic[R]):
         key = (grant.share, grant.topic_filter)
         is_new = key not in grants
         grants[key] = grant
-        self.count += is_new
-        self._routes = {}
+        if is_new:
+            self.count += 1
+            self.bytes += _cost(grant.topic_filter)
+        self._forget_routes()
         return is_new
 
     def unsubscribe(self, receiver: R, topic_filter: str, share: str | None = None) -> bool:
@@ -148,6 +164,7 @@ class Router(Generic[R]):
         if not grants:
             del self._grants[receiver]
         self.count -= 1
+        self.bytes -= _cost(topic_filter)
         subscribers = self._filters[topic_filter]
         if share is None:
             del subscribers.plain[receiver]
@@ -158,7 +175,7 @@ class Router(Generic[R]):
         if not subscribers.plain and not subscribers.groups:
             del self._filters[topic_filter]
             self._trie.discard(topic_filter, subscribers)
-        self._routes = {}
+        self._forget_routes()
         return True
 
     def forget(self, receiver: R) -> None:
@@ -175,22 +192,27 @@ class Router(Generic[R]):
         key = (grant.share, grant.topic_filter)
         return self._grants.get(receiver, {}).get(key) is grant
 
-    def has(self, receiver: R, topic_filter: str, share: str | None) -> bool:
-        """Whether there is a subscription to this filter."""
-        return (share, topic_filter) in self._grants.get(receiver, {})
-
-    def count_of(self, receiver: R) -> int:
-        """How many subscriptions a receiver has."""
-        return len(self._grants.get(receiver, ()))
+    def has_room(self, receiver: R, grant: Grant) -> bool:
+        """Whether a subscription may be put in force; one in place of another always may."""
+        grants = self._grants.get(receiver, {})
+        return (grant.share, grant.topic_filter) in grants or (
+            len(grants) < MAX_OF_ONE and self.bytes + _cost(grant.topic_filter) <= MAX_BYTES
+        )
 
     def routes(self, topic: str) -> Routes[R]:
         """Who gets the messages of a topic."""
         found = self._routes.get(topic)
         if found is None:
-            if len(self._routes) >= MAX_CACHED_TOPICS:
-                self._routes = {}
-            found = self._routes[topic] = self._find(topic)
+            found = self._find(topic)
+            self._cached += len(found.all)
+            if len(self._routes) >= MAX_CACHED_TOPICS or self._cached > MAX_CACHED_ROUTES:
+                self._forget_routes()
+            self._routes[topic] = found
         return found
+
+    def _forget_routes(self) -> None:
+        self._routes = {}
+        self._cached = 0
 
     def _find(self, topic: str) -> Routes[R]:
         matching: dict[R, list[Grant]] = {}
@@ -201,6 +223,10 @@ class Router(Generic[R]):
             groups.extend(subscribers.groups.values())
         plain = (_joined(receiver, grants) for receiver, grants in matching.items())
         return Routes(tuple(plain), tuple(groups))
+
+
+def _cost(topic_filter: str) -> int:
+    return GRANT_BYTES + len(topic_filter) + LEVEL_BYTES * (topic_filter.count("/") + 1)
 
 
 def _joined(receiver: R, grants: Sequence[Grant]) -> Route[R]:

@@ -1,4 +1,4 @@
-"""Rights that end: what was granted under them ends, too, what waits for a client included."""
+"""Rights that end, with what was granted under them; and bounds on what may be granted."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ import pytest
 
 from broker.access import Users, parse_users
 from broker.link import QoS
-from broker.native.packet import Disconnect, Publish, Pubrel, SubscribeRequest, Will
+from broker.native.packet import (
+    Disconnect,
+    Publish,
+    Pubrel,
+    SubscribeRequest,
+    Unsuback,
+    Unsubscribe,
+    Will,
+)
 from broker.native.properties import Properties
 from broker.native.reason import Reason
+from broker.native.router import GRANT_BYTES, LEVEL_BYTES
 from broker.password import hash_password
 from tests.broker.native.peer import Served, served
+from tests.real_ends import until
 
 Q1, Q2 = QoS.AT_LEAST_ONCE, QoS.EXACTLY_ONCE
 LASTS = Properties(session_expiry_interval_s=3600)
@@ -156,3 +166,45 @@ async def test_a_removed_users_client_is_sent_away_without_its_will() -> None:
         users.take_up(parse_users(WITHOUT_ANN))
         assert (await ann.goodbye()).reason is Reason.NOT_AUTHORIZED
         assert await bob.settled() == []
+
+
+@pytest.mark.parametrize(
+    ("bound", "value"), [("MAX_OF_ONE", 3), ("MAX_BYTES", 3 * (GRANT_BYTES + LEVEL_BYTES + 1))]
+)
+async def test_at_either_bound_new_subscriptions_are_refused_and_old_ones_may_be_replaced(
+    monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+) -> None:
+    monkeypatch.setattr(f"broker.native.router.{bound}", value)
+    async with served() as broker, broker.peer("one") as one:
+        answer = await one.subscribe("a", "b", "c", "d", "a", qos=Q1)
+        assert answer.reasons == (1, 1, 1, Reason.QUOTA_EXCEEDED, 1)
+        assert broker.core.counters.subscriptions_refused == 1
+        one.send(Unsubscribe(2, ("b",)))
+        await one.expect(Unsuback)
+        assert (await one.subscribe("d", qos=Q1)).reasons == (1,)
+
+
+async def test_of_too_many_absent_sessions_the_one_that_left_first_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("broker.native.core.MAX_ABSENT_SESSIONS", 3)
+    async with served() as broker:
+        for number in range(5):
+            async with broker.peer(f"away{number}", properties=LASTS) as away:
+                await away.leave(Disconnect())
+        assert broker.core.counters.sessions_forgotten == 2
+        present = []
+        for number in range(5):
+            async with broker.peer(f"away{number}", clean_start=False) as away:
+                present.append(away.connack.session_present)
+        assert present == [False, False, True, True, True]
+        assert broker.core.counters.sessions_expired == 0
+
+
+async def test_a_session_whose_time_is_over_is_counted() -> None:
+    async with served() as broker:
+        lasts = Properties(session_expiry_interval_s=1)
+        async with broker.peer("away", properties=lasts) as away:
+            await away.leave(Disconnect())
+        await until(lambda: broker.core.counters.sessions_expired == 1, "its second is over")
+        assert broker.core.census().sessions == 0

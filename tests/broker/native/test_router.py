@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +54,7 @@ def test_whatever_changes_exactly_those_who_match_are_found(
             router.forget(receivers[name])
             model = {key: value for key, value in model.items() if key[0] != name}
         assert router.count == len(model)
+        assert (router.bytes == 0) is (not model)
         for topic in TOPICS:
             routes = router.routes(topic)
             wanted: dict[str, QoS] = {}
@@ -101,3 +104,35 @@ def test_what_a_receiver_published_itself_counts_only_the_subscriptions_that_let
     assert (route.qos, sorted(route.identifiers)) == (QoS.EXACTLY_ONCE, [1, 2])
     assert route.own is not None
     assert (route.own.qos, route.own.identifiers) == (QoS.AT_MOST_ONCE, (2,))
+
+
+def test_no_subscription_costs_more_memory_than_it_is_counted_with() -> None:
+    for levels in (1, 16, 128):
+        router: Router[Receiver] = Router()
+        receivers = [Receiver(str(number)) for number in range(200)]
+        tracemalloc.start()
+        try:
+            for number in range(2000):
+                topic_filter = f"{number}" + "/x" * (levels - 1)
+                router.subscribe(receivers[number % 200], Grant(topic_filter, QoS.AT_LEAST_ONCE))
+            used, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert used < 1.1 * router.bytes
+
+
+def test_what_is_remembered_of_topics_is_bounded_by_their_receivers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("broker.native.router.MAX_CACHED_ROUTES", 10_000)
+    router: Router[Receiver] = Router()
+    for number in range(1000):
+        router.subscribe(Receiver(str(number)), Grant("#", QoS.AT_LEAST_ONCE))
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            assert len(router.routes(f"topic/{number}").all) == 1000
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 10_000 * 300

@@ -13,6 +13,8 @@ class Claim(NamedTuple):
     name: object
     id: object
     port: object
+    line: object = None
+    """What the devices on one port must agree on; None where a port is one device's alone."""
 
 
 class Clash(NamedTuple):
@@ -41,9 +43,13 @@ def clashes(claims: Sequence[Claim]) -> Iterator[Clash]:
                 continue
             if kind == "id" and claim.name == claims[first].name:
                 continue  # follows from the name, which is reported
+            if kind == "port" and claim.line is not None and claim.line == claims[first].line:
+                continue
             why = {
                 "name": "each device needs a name of its own",
                 "id": "each device needs an id of its own",
-                "port": "a port has one owner: read it as one device",
+                "port": "a port has one owner: read it as one device"
+                if None in (claim.line, claims[first].line)
+                else "devices on one port need the same baudrate, parity and stopbits",
             }[kind]
             yield Clash(("devices", place, *path), value, f"devices.{first} has it already: {why}")

@@ -72,7 +72,7 @@ class DeviceConfig(Section):
     reader: ReaderConfig = Field(description="How to reach the hardware.")
     decoder: DecoderConfig | None = Field(
         default=None,
-        description="How to make values of what the hardware says; all but host need one.",
+        description="How to make values of what the hardware says; host and modbus need none.",
     )
     points: dict[
         PointName,
@@ -100,9 +100,11 @@ class DeviceConfig(Section):
 
     @model_validator(mode="after")
     def _decoder_where_one_is_needed(self) -> DeviceConfig:
-        if self.reader.type == "host":
+        if self.reader.type in ("host", "modbus"):
             if self.decoder is not None:
-                raise ValueError("reader host has values at once: take `decoder` away")
+                raise ValueError(
+                    f"reader {self.reader.type} has values at once: take `decoder` away"
+                )
         elif self.decoder is None:
             raise ValueError(
                 f"reader {self.reader.type} needs a decoder: json, key_value, csv or regex,"
@@ -205,7 +207,12 @@ class Config(Section):
     @model_validator(mode="after")
     def _devices_keep_apart(self) -> Config:
         claims = [
-            Claim(device.name, device.id, getattr(device.reader, "port", None))
+            Claim(
+                device.name,
+                device.id,
+                getattr(device.reader, "port", None),
+                getattr(device.reader, "line", None),
+            )
             for device in self.devices
         ]
         if found := list(clashes(claims)):

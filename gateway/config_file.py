@@ -164,7 +164,8 @@ def _claims(devices: object) -> list[Claim]:
         known = device if isinstance(device, dict) else {}
         reader = known.get("reader")
         port = reader.get("port") if isinstance(reader, dict) else None
-        claims.append(Claim(known.get("name"), known.get("id", known.get("name")), port))
+        line = "any" if isinstance(reader, dict) and reader.get("type") == "modbus" else None
+        claims.append(Claim(known.get("name"), known.get("id", known.get("name")), port, line))
     return claims
 
 

@@ -15,7 +15,7 @@ from gateway.errors import GatewayError
 from gateway.handoff import DeviceMeasurement, Handoff, Item
 from gateway.points.names import PointNames
 from gateway.publisher import Publisher, subscriptions, will
-from gateway.readers import build, describer
+from gateway.readers import Buses, build, describer
 from gateway.rivalry import Rivalry, Verdict
 from gateway.supervisor import SupervisedReader
 
@@ -46,8 +46,9 @@ async def reading(
     loop = asyncio.get_running_loop()
     alarm = Alarm(loop, publisher)
     handoff = Handoff(loop, lambda items: _deliver(items, publisher, alarm))
+    buses = Buses()
     for device in devices:
-        reader = build(device.reader, device.decoder)
+        reader = build(device.reader, device.decoder, buses=buses)
         readers[device.name] = SupervisedReader(device.name, reader, handoff)
     async with connect(
         publisher,

@@ -15,7 +15,7 @@ PLANNED_KEYS = frozenset(
 )
 
 PLANNED_VALUES = {
-    "devices.*.reader.type": {"modbus", "command", "mqtt"},
+    "devices.*.reader.type": {"mqtt_source"},
     "devices.*.decoder.type": {"struct"},
 }
 

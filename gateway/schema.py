@@ -115,7 +115,7 @@ def expectation(node: Node, *, sized: bool = False) -> str:
             count = _counted(node.get("minItems"), node.get("maxItems"), "items")
             return "a list" + (count if sized else _example(node))
         case "object":
-            count = _counted(None, node.get("maxProperties"), "keys")
+            count = _counted(node.get("minProperties"), node.get("maxProperties"), "keys")
             return "a section (key: value)" + (count if sized else "")
     return ""
 

@@ -33,6 +33,11 @@ class SerialLine:
         assert self._master is not None
         os.write(self._master, content)
 
+    def hear(self) -> bytes:
+        """What the device gets: at least a byte, all that is there."""
+        assert self._master is not None
+        return os.read(self._master, 65_536)
+
 
 @contextlib.contextmanager
 def serial_line(folder: Path, name: str = "ttyTEST0") -> Iterator[SerialLine]:

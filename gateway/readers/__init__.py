@@ -22,6 +22,7 @@ from gateway.readers import host
 from gateway.readers.command import CommandConfig, CommandPort
 from gateway.readers.decoded import Decoded
 from gateway.readers.host import HostConfig, HostReader
+from gateway.readers.modbus import Buses, ModbusConfig, ModbusReader
 from gateway.readers.reader import (
     READ_TIMEOUT_S,
     BytePort,
@@ -36,6 +37,7 @@ from gateway.readers.tcp_port import TcpPort
 
 __all__ = [
     "READ_TIMEOUT_S",
+    "Buses",
     "BytePort",
     "Clock",
     "Reader",
@@ -48,25 +50,30 @@ __all__ = [
 ]
 
 ReaderConfig = Annotated[
-    HostConfig | SerialConfig | CommandConfig | ReplayConfig, Field(discriminator="type")
+    HostConfig | SerialConfig | ModbusConfig | CommandConfig | ReplayConfig,
+    Field(discriminator="type"),
 ]
 
 
 def build(
-    config: HostConfig | SerialConfig | CommandConfig | ReplayConfig,
+    config: HostConfig | SerialConfig | ModbusConfig | CommandConfig | ReplayConfig,
     decoder: DecoderConfig | None = None,
     *,
+    buses: Buses | None = None,
     clock: Clock = wall_clock_ms,
 ) -> Reader:
     """The reader that a config section asks for, not yet open.
 
-    Raises ConfigError where a decoder is missing; paths in the config are taken as they are.
+    Devices of the same `buses` share the lines that they have in common. Raises ConfigError where
+    a decoder is missing; paths in the config are taken as they are.
     """
     match config:
         case HostConfig():
             return HostReader(config.interval_s, clock=clock)
         case SerialConfig():
             return _decoded(config.port, serial_line(config), LineFramer(), decoder, clock)
+        case ModbusConfig():
+            return ModbusReader(config, (buses or Buses()).of(config), clock=clock)
         case CommandConfig():
             port, framer = CommandPort(config), LineFramer(joins_midway=False)
             return _decoded(config.command[0], port, framer, decoder, clock)

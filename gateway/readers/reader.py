@@ -11,6 +11,9 @@ from gateway.measurement import Measurement
 READ_TIMEOUT_S = 0.5
 """How long one `read` may block with nothing to say: a stop is noticed this late at most."""
 
+WRITE_TIMEOUT_S = 2.0
+"""How long a port may take to accept what is written, before it counts as gone."""
+
 Clock = Callable[[], int]
 """The time now, in ms since 1970, UTC."""
 
@@ -53,3 +56,15 @@ class BytePort(Protocol):
     def read(self) -> bytes: ...
 
     def close(self) -> None: ...
+
+
+class TwoWayPort(BytePort, Protocol):
+    """A port that is spoken to as well."""
+
+    def read(self, timeout_s: float = READ_TIMEOUT_S) -> bytes: ...
+
+    def write(self, content: bytes) -> None:
+        """All of it, within WRITE_TIMEOUT_S; raises ReaderError where that can't be done."""
+
+    def discard(self) -> None:
+        """Forget what has come and was not read."""

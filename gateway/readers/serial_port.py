@@ -7,6 +7,7 @@ import errno
 import os
 import select
 import termios
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ import serial
 from pydantic import AfterValidator, Field
 
 from gateway.errors import ReaderError
-from gateway.readers.reader import READ_TIMEOUT_S
+from gateway.readers.reader import READ_TIMEOUT_S, WRITE_TIMEOUT_S
 from gateway.section import Section
 
 CHUNK_BYTES = 4096
@@ -109,15 +110,15 @@ class SerialPort:
             self._poll = select.poll()
             self._poll.register(self._port.fileno(), select.POLLIN)
 
-    def read(self) -> bytes:
-        """What came within READ_TIMEOUT_S: the first bytes at once, whatever their number."""
-        port, poll = self._port, self._poll
-        if port is None:
-            raise ReaderError(f"{self._config.port} is not open")
+    def read(self, timeout_s: float = READ_TIMEOUT_S) -> bytes:
+        """What came within that time: the first bytes at once, whatever their number."""
+        port, poll = self._opened(), self._poll
         try:
             if poll is None:
+                if port.timeout != timeout_s:  # setting it talks to the server
+                    port.timeout = max(timeout_s, 0)
                 return bytes(port.read(max(1, min(port.in_waiting, CHUNK_BYTES))))
-            if not poll.poll(READ_TIMEOUT_S * 1000):
+            if not poll.poll(max(timeout_s, 0) * 1000):
                 return b""
             chunk = os.read(port.fileno(), CHUNK_BYTES)
         except BlockingIOError:
@@ -129,6 +130,35 @@ class SerialPort:
                 f"{self._config.port} is gone: unplugged, or another program reads it too"
             )
         return chunk
+
+    def write(self, content: bytes) -> None:
+        port = self._opened()
+        try:
+            if self._poll is None:
+                port.write(content)
+            else:
+                self._write_all(port.fileno(), content)
+        except OSError as error:
+            raise ReaderError(f"{self._config.port} takes nothing: {_plain(error)}") from error
+
+    def _write_all(self, descriptor: int, content: bytes) -> None:
+        writable = select.poll()
+        writable.register(descriptor, select.POLLOUT)
+        deadline_s = time.monotonic() + WRITE_TIMEOUT_S
+        while content:
+            if not writable.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
+                raise TimeoutError(errno.ETIMEDOUT, f"not within {WRITE_TIMEOUT_S:g} s")
+            with contextlib.suppress(BlockingIOError):
+                content = content[os.write(descriptor, content) :]
+
+    def discard(self) -> None:
+        with contextlib.suppress(OSError, termios.error):  # gone: the next read says so
+            self._opened().reset_input_buffer()
+
+    def _opened(self) -> serial.Serial:
+        if self._port is None:
+            raise ReaderError(f"{self._config.port} is not open")
+        return self._port
 
     def close(self) -> None:
         port, self._port, self._poll = self._port, None, None

@@ -6,16 +6,20 @@ peer is gone and, without keep-alive, never learns that a server lost its power.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from urllib.parse import urlsplit
 
 from gateway.errors import ReaderError
-from gateway.readers.reader import READ_TIMEOUT_S
+from gateway.readers.reader import READ_TIMEOUT_S, WRITE_TIMEOUT_S
 
 CONNECT_TIMEOUT_S = 2.0
 """A stop waits this long at most for a server that doesn't answer."""
 
 CHUNK_BYTES = 4096
+
+SHORTEST_TIMEOUT_S = 0.001
+"""Zero would mean something else to a socket."""
 
 KEEP_ALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """A server that vanished without a word is noticed after 25 s, by a probe of some bytes."""
@@ -36,19 +40,18 @@ class TcpPort:
             connection = socket.create_connection(self._address, CONNECT_TIMEOUT_S)
         except (OSError, UnicodeError) as error:  # a name that IDNA refuses is a UnicodeError
             raise ReaderError(f"can't reach {self._url}: {_plain(error)}") from error
-        connection.settimeout(READ_TIMEOUT_S)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in KEEP_ALIVE.items():
             if number := getattr(socket, option, None):  # not every system has all three
                 connection.setsockopt(socket.IPPROTO_TCP, number, value)
         self._socket = connection
 
-    def read(self) -> bytes:
-        """What came within READ_TIMEOUT_S: the first bytes at once, whatever their number."""
-        if self._socket is None:
-            raise ReaderError(f"{self._url} is not open")
+    def read(self, timeout_s: float = READ_TIMEOUT_S) -> bytes:
+        """What came within that time: the first bytes at once, whatever their number."""
+        connection = self._opened()
+        connection.settimeout(max(timeout_s, SHORTEST_TIMEOUT_S))
         try:
-            chunk = self._socket.recv(CHUNK_BYTES)
+            chunk = connection.recv(CHUNK_BYTES)
         except TimeoutError as error:
             if error.errno is not None:  # the kernel's ETIMEDOUT: keep-alive got no answer
                 raise ReaderError(f"{self._url} is gone: {_plain(error)}") from error
@@ -58,6 +61,26 @@ class TcpPort:
         if not chunk:
             raise ReaderError(f"{self._url} is gone: the server closed the connection")
         return chunk
+
+    def write(self, content: bytes) -> None:
+        connection = self._opened()
+        connection.settimeout(WRITE_TIMEOUT_S)
+        try:
+            connection.sendall(content)
+        except OSError as error:
+            raise ReaderError(f"{self._url} takes nothing: {_plain(error)}") from error
+
+    def discard(self) -> None:
+        connection = self._opened()
+        connection.settimeout(0)
+        with contextlib.suppress(OSError):  # nothing there, or gone: the next read says which
+            while len(connection.recv(CHUNK_BYTES)) == CHUNK_BYTES:
+                pass
+
+    def _opened(self) -> socket.socket:
+        if self._socket is None:
+            raise ReaderError(f"{self._url} is not open")
+        return self._socket
 
     def close(self) -> None:
         connection, self._socket = self._socket, None

@@ -171,6 +171,82 @@ def test_the_loop_port_opens_and_is_silent() -> None:
         assert port.read() == b""
 
 
+def test_what_is_written_to_a_loop_comes_back_unless_it_is_discarded() -> None:
+    port = SerialPort(config("loop://"))
+    with opened(port):
+        port.write(b"hello")
+        assert read_until(port, b"hello") == b"hello"
+        port.write(b"late")
+        port.discard()
+        assert port.read(0.01) == b""
+
+
+def test_a_line_is_written_to_and_what_came_too_late_is_discarded(line: SerialLine) -> None:
+    port = SerialPort(config(line.path))
+    with opened(port):
+        port.write(b"PUMP 1\n")
+        assert line.hear() == b"PUMP 1\n"
+        line.say(b"late")
+        wait_until(lambda: in_waiting(line), "it has come")
+        port.discard()
+        assert port.read(0.01) == b""
+        line.say(b"new")
+        assert read_until(port, b"new") == b"new"
+
+
+def in_waiting(line: SerialLine) -> bool:
+    descriptor = os.open(line.path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        return bool(select.select([descriptor], [], [], 0)[0])
+    finally:
+        os.close(descriptor)
+
+
+def test_a_line_that_takes_nothing_more_says_so(
+    line: SerialLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.readers.serial_port.WRITE_TIMEOUT_S", 0.05)
+    port = SerialPort(config(line.path))
+    with opened(port), pytest.raises(ReaderError, match=r"takes nothing: not within 0\.05 s"):
+        port.write(b"x" * 1_000_000)
+
+
+def test_nothing_is_written_to_a_port_that_is_gone(line: SerialLine) -> None:
+    port = SerialPort(config(line.path))
+    with opened(port):
+        line.unplug()
+        port.discard()
+        with pytest.raises(ReaderError, match="takes nothing"):
+            port.write(b"x")
+    with pytest.raises(ReaderError, match="is not open"):
+        port.write(b"x")
+
+
+def test_a_tcp_server_is_written_to_and_what_came_too_late_is_discarded() -> None:
+    with tcp_server() as server:
+        port = TcpPort(f"socket://127.0.0.1:{server.getsockname()[1]}")
+        with opened(port):
+            connection, _ = server.accept()
+            with connection:
+                port.write(b"PUMP 1\n")
+                assert connection.recv(100) == b"PUMP 1\n"
+                connection.sendall(b"x" * 5_000)
+                port.discard()
+                connection.sendall(b"new")
+                assert read_until(port, b"new").endswith(b"new")
+            wait_until(lambda: refuses(port), "a server that closed takes nothing")
+        with pytest.raises(ReaderError, match="is not open"):
+            port.write(b"x")
+
+
+def refuses(port: TcpPort) -> bool:
+    try:
+        port.write(b"x")
+    except ReaderError as error:
+        return "takes nothing" in str(error)
+    return False
+
+
 @contextlib.contextmanager
 def tcp_server() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:

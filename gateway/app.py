@@ -25,6 +25,8 @@ from gateway.errors import GatewayError
 from gateway.hardware import reading
 from gateway.instance_lock import locked
 from webui.door import Door, networks
+from webui.errors import KeyFileError
+from webui.key_file import read_or_make_key
 from webui.presence import node_name
 from webui.role import serving_web
 
@@ -43,7 +45,7 @@ def run(config: Config, only: frozenset[str]) -> int:
             runner.run(_main(config, only or ROLES))
     except asyncio.CancelledError:  # stopped before it was up
         return 0
-    except (EngineError, AccessError) as error:
+    except (EngineError, AccessError, KeyFileError) as error:
         return _complain(error, USAGE)
     except (BrokerError, GatewayError, OSError) as error:
         return _complain(error, FAILURE)
@@ -139,6 +141,7 @@ def _web(
         connect,
         sockets,
         users=users,
+        key=read_or_make_key(config.data / "web.secret") if users.exist else None,
         door=Door(
             anybody=not users.exist,
             anonymous=config.broker.anonymous,

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, WebSocketRoute
 
-from broker.access import Action
 from webui.errors import RefusedError
 from webui.identity import identity_of
+from webui.login import LOG_IN, LOG_OUT, ME
 from webui.operation import Operation, json_response, query_of, request_body
 from webui.roster import address_of
 from webui.session_list import SESSIONS
@@ -58,15 +58,6 @@ class DeviceList(msgspec.Struct):
 
     base: str
     devices: list[dict[str, Any]]
-
-
-class Me(msgspec.Struct):
-    """Who asks, and the widest topic filters that they may use; `user` null is nobody known."""
-
-    user: str | None
-    groups: list[str]
-    subscribe: list[str]
-    publish: list[str]
 
 
 class Live(msgspec.Struct):
@@ -126,21 +117,6 @@ async def devices(request: Request) -> Response:
     return Response(payload, media_type="application/json")
 
 
-async def me(request: Request) -> Response:
-    """`GET /api/me`: who asks, and the topic filters that are theirs to subscribe and publish."""
-    identity = identity_of(request.scope)
-    state = _state(request)
-    watched = (f"{state.base_topic}/#", *state.topics)
-    return json_response(
-        Me(
-            identity.user,
-            sorted(identity.groups),
-            list(identity.filters(Action.SUBSCRIBE, watched)),
-            list(identity.filters(Action.PUBLISH)),
-        )
-    )
-
-
 async def live(_request: Request) -> Response:
     """`GET /health/live`: this process answers."""
     return json_response(Live("live"))
@@ -159,7 +135,9 @@ OPERATIONS = (
     Operation("GET", "/api/topics", topics, query=TopicsQuery, answer=TopicsPage),
     Operation("POST", "/api/publish", publish, body=Publication, answer=Accepted, status=202),
     Operation("GET", "/api/devices", devices, answer=DeviceList),
-    Operation("GET", "/api/me", me, answer=Me),
+    ME,
+    LOG_IN,
+    LOG_OUT,
     EVENTS,
     SESSIONS,
     Operation("GET", "/health/live", live, answer=Live),

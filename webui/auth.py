@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import math
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from broker.access import ANONYMOUS, Users
-from broker.errors import PasswordsBusyError, TooManyAttemptsError
+from webui.authenticator import Authenticator
 from webui.door import (
-    WRONG,
     Connecting,
     Credentials,
     Door,
@@ -22,7 +17,8 @@ from webui.door import (
     client_address,
     judge,
 )
-from webui.identity import EVERYBODY, IDENTITY, NOBODY, Identity
+from webui.http_error import denied
+from webui.identity import IDENTITY, NOBODY, Identity
 
 MUST_LOG_IN = "fieldgate.must_log_in"
 """Where in an ASGI scope the doorkeeper puts whether an MQTT client must log in by its CONNECT."""
@@ -36,10 +32,7 @@ SECURITY_HEADERS = {
     b"cross-origin-opener-policy": b"same-origin",
     b"cross-origin-resource-policy": b"same-origin",
 }
-_CHALLENGE = (b"www-authenticate", b'Basic realm="Fieldgate", charset="UTF-8"')
 _NO_STORE = {b"cache-control": b"no-store"}
-
-_log = logging.getLogger(__name__)
 
 
 class Doorkeeper:
@@ -49,9 +42,9 @@ class Doorkeeper:
     says of client and scheme is put into the scope here.
     """
 
-    def __init__(self, app: ASGIApp, users: Users, door: Door) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, door: Door) -> None:
         self._app = app
-        self._users = users
+        self._authenticator = authenticator
         self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,46 +54,43 @@ class Doorkeeper:
         is_api = self._door.path(scope["path"]).startswith("/api/")
         send = _with_headers(send, SECURITY_HEADERS | (_NO_STORE if is_api else {}))
         request = Request.of(scope)
-        verdict = await self._admit(request)
-        if isinstance(verdict, Refusal):
-            await _refuse(verdict, scope, receive, send)
-            return
-        if isinstance(verdict, Connecting):
-            scope = {**scope, IDENTITY: NOBODY, MUST_LOG_IN: verdict.must_log_in}
-        else:
-            scope = {**scope, IDENTITY: verdict}
+        scope = dict(scope)
         if self._door.trusts(request.peer):
             _believe_proxy(scope, request, self._door)
+        verdict = await self._admit(request, secure=is_secure(scope))
+        if isinstance(verdict, Refusal):
+            await _refuse(verdict, request, scope, receive, send)
+            return
+        if isinstance(verdict, Connecting):
+            scope |= {IDENTITY: NOBODY, MUST_LOG_IN: verdict.must_log_in}
+        else:
+            scope[IDENTITY] = verdict
         await self._app(scope, receive, send)
 
-    async def _admit(self, request: Request) -> Identity | Connecting | Refusal:
-        policy = self._users.policy
-        starred = policy.allows_something(ANONYMOUS)
-        verdict = judge(request, self._door, starred=starred)
-        if isinstance(verdict, Credentials):
-            return await self._login(verdict, client_address(request, self._door) or "")
-        if isinstance(verdict, Let):
-            anonymous = Identity(ANONYMOUS.name, ANONYMOUS.groups, policy)
-            return {Let.ANYBODY: EVERYBODY, Let.ANONYMOUS: anonymous, Let.UNASKED: NOBODY}[verdict]
+    async def _admit(self, request: Request, *, secure: bool) -> Identity | Connecting | Refusal:
+        known = self._authenticator
+        address = client_address(request, self._door) or ""
+        cookie = "; ".join(request.headers.get("cookie", ()))
+        visitor = known.by_cookie(cookie, address, secure=secure) if cookie else None
+        verdict = judge(request, self._door, starred=known.starred, logged_in=visitor is not None)
+        match verdict:
+            case Credentials(name, password):
+                return await known.by_password(name, password, address)
+            case Let.ANYBODY:
+                return known.anybody(address)
+            case Let.ANONYMOUS:
+                return known.anonymous(address)
+            case Let.LOGGED_IN:
+                assert visitor is not None
+                return visitor
+            case Let.UNASKED:
+                return NOBODY
         return verdict
 
-    async def _login(self, credentials: Credentials, address: str) -> Identity | Refusal:
-        try:
-            user = await self._users.authenticate(credentials.name, credentials.password, address)
-        except TooManyAttemptsError as error:
-            wait_s = math.ceil(error.wait_s)
-            return Refusal(429, "rate_limited", _sentence(error), retry_after_s=wait_s)
-        except PasswordsBusyError as error:
-            return Refusal(503, "unavailable", _sentence(error), retry_after_s=2)
-        if user is None:
-            _log.warning("Wrong password for user %.80r from %s", credentials.name, address)
-            return WRONG
-        return Identity(user.name, user.groups, self._users.policy)
 
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:]
+def is_secure(scope: Scope) -> bool:
+    """Whether nobody between the browser and us, or our proxy, can read along."""
+    return scope.get("scheme") in ("https", "wss")
 
 
 def _believe_proxy(scope: Scope, request: Request, door: Door) -> None:
@@ -124,24 +114,13 @@ def _with_headers(send: Send, wanted: Mapping[bytes, bytes]) -> Send:
     return send_with_headers
 
 
-async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-    kind = "http.response"
+async def _refuse(
+    refusal: Refusal, request: Request, scope: Scope, receive: Receive, send: Send
+) -> None:
     if scope["type"] == "websocket":
         await receive()  # websocket.connect
-        kind = "websocket.http.response"
-        if kind not in scope.get("extensions", {}):
+        if "websocket.http.response" not in scope.get("extensions", {}):
             await send({"type": "websocket.close", "code": 1008})  # the server answers 403
             return
-    error = {"code": refusal.code, "message": refusal.message}
-    body = json.dumps({"error": error}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-    ]
-    if refusal.challenge:
-        headers.append(_CHALLENGE)
-    if refusal.retry_after_s is not None:
-        headers.append((b"retry-after", str(refusal.retry_after_s).encode()))
-    await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
-    await send({"type": f"{kind}.body", "body": body})
+    response = denied(refusal, is_browser=request.is_from_browser)
+    await response(scope, receive, send)

@@ -26,6 +26,8 @@ MAX_FORWARDED = 32
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 _READS = ("GET", "HEAD", "OPTIONS")
 _HEALTH = re.compile("/health/[a-z]+")
+_PAGE = re.compile(r"/|/index\.html|/assets/[^/]+")
+_LOGIN = "/api/login"
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -70,6 +72,11 @@ class Request:
     headers: Mapping[str, tuple[str, ...]]
     peer: str | None
 
+    @property
+    def is_from_browser(self) -> bool:
+        """Whether it calls itself a browser, as all of them do."""
+        return self.headers.get("user-agent", ("",))[0].startswith("Mozilla/")
+
     @classmethod
     def of(cls, scope: Mapping[str, Any]) -> Request:
         """The request of an ASGI scope."""
@@ -103,9 +110,10 @@ class Credentials:
 
 
 class Let(Enum):
-    """Whoever is let in without credentials."""
+    """Whoever is let in without a question."""
 
     ANYBODY = "may do everything"
+    LOGGED_IN = "may do what rules for the user of their cookie allow"
     ANONYMOUS = "may do what rules for * allow"
     UNASKED = "may do nothing that anybody asks about"
 
@@ -122,8 +130,14 @@ Verdict: TypeAlias = Refusal | Credentials | Let | Connecting
 WRONG = Refusal(401, "unauthorized", "The user name or the password is wrong", challenge=True)
 
 
-def judge(request: Request, door: Door, *, starred: bool = False) -> Verdict:
-    """Let in, refuse, or ask whether the password is right; `starred`: a rule for "*" allows."""
+def judge(
+    request: Request, door: Door, *, starred: bool = False, logged_in: bool = False
+) -> Verdict:
+    """Let in, refuse, or ask whether the password is right.
+
+    `starred`: a rule for "*" allows something. `logged_in`: the request has a good cookie; then
+    Authorization says nothing, which may well be meant for a proxy before us.
+    """
     hosts, origins = request.headers.get("host", ()), request.headers.get("origin", ())
     authorizations = request.headers.get("authorization", ())
     if len(hosts) != 1 or not is_host(hosts[0]) or max(len(origins), len(authorizations)) > 1:
@@ -131,28 +145,26 @@ def judge(request: Request, door: Door, *, starred: bool = False) -> Verdict:
             "The request needs one Host header, as in Host: 127.0.0.1:8088,"
             " and at most one Origin and one Authorization header"
         )
-    unasked = _HEALTH.fullmatch(door.path(request.path)) is not None
+    unasked = _is_unasked(request, door)
     is_mqtt = door.path(request.path) == "/mqtt"
-    given = bool(authorizations) and not door.anybody
+    given = (logged_in or bool(authorizations)) and not door.anybody
     proxied = any(name in request.headers for name in _FORWARDED) and not door.trusts(request.peer)
     if proxied and not given and not unasked and (door.anybody or not is_mqtt):
         return Refusal(
             401, "unauthorized", _proxy_message(request.peer), challenge=not door.anybody
         )
-    if reason := origin_refusal(hosts[0], origins[0] if origins else None, door.origins):
-        return Refusal(403, "forbidden", reason)
-    if door.anybody and (reason := host_refusal(hosts[0])):
+    if reason := _site_refusal(hosts[0], origins[0] if origins else None, door):
         return Refusal(403, "forbidden", reason)
     if is_mqtt:
         elsewhere = host_refusal(hosts[0]) is not None
         return Connecting(must_log_in=not door.anybody and (proxied or elsewhere))
     if request.method not in _READS and not _is_json(request.headers.get("content-type", ())):
         return _bad_request("A request that writes needs Content-Type: application/json")
-    if unasked:
-        return Let.UNASKED
-    if door.anybody:
-        return Let.ANYBODY
-    if given:
+    if unasked or door.anybody:
+        return Let.UNASKED if unasked else Let.ANYBODY
+    if logged_in:
+        return Let.LOGGED_IN
+    if authorizations:
         return _credentials(authorizations[0]) or WRONG
     return _without_credentials(hosts[0], door, starred=starred)
 
@@ -171,6 +183,23 @@ def client_address(request: Request, door: Door) -> str | None:
         if not door.trusts(nearest):
             break
     return nearest
+
+
+def _is_unasked(request: Request, door: Door) -> bool:
+    """Whether this is for all: health, and where users exist the page, on which they log in."""
+    path = door.path(request.path)
+    if _HEALTH.fullmatch(path):
+        return True
+    if door.anybody:
+        return False
+    return path == _LOGIN or (request.method in _READS and _PAGE.fullmatch(path) is not None)
+
+
+def _site_refusal(host: str, origin: str | None, door: Door) -> str | None:
+    """Why a page of that site, or by that name of ours, may not ask; None if it may."""
+    return origin_refusal(host, origin, door.origins) or (
+        host_refusal(host) if door.anybody else None
+    )
 
 
 def _without_credentials(host: str, door: Door, *, starred: bool) -> Verdict:

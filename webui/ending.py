@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
+
+from webui.identity import End
 
 
 class Ending:
@@ -19,6 +22,12 @@ class Ending:
         """End whoever waits, each at a random moment within `spread_s`."""
         self.code, self.reason, self._spread_s = code, reason, spread_s
         self._event.set()
+
+    def tell_at(self, end: End) -> asyncio.TimerHandle:
+        """Tell it in time, unless the timer is cancelled before."""
+        wait_s = end.at_s - time.time()
+        loop = asyncio.get_running_loop()
+        return loop.call_later(wait_s, self.tell, end.code, end.reason)
 
     async def wait(self) -> None:
         """Wait until it is one's own turn to end."""

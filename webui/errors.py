@@ -1,7 +1,8 @@
 """What can go wrong in `webui`, by whose fault it is.
 
 WebError
-└── RefusedError     a frame or a request that we don't do; its code and message go to whoever asked
+├── RefusedError     a frame or a request that we don't do; its code and message go to whoever asked
+└── KeyFileError     the key of the login cookies can't be read, made or used
 """
 
 
@@ -21,3 +22,7 @@ class RefusedError(WebError):
         self.code = code
         self.message = message
         self.frame_id = frame_id
+
+
+class KeyFileError(WebError):
+    """There is no key to sign login cookies with; the message says what to do."""

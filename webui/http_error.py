@@ -6,9 +6,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from webui.door import Refusal
 from webui.errors import RefusedError
 from webui.wire import encode_json
 
+_BASIC = 'Basic realm="Fieldgate", charset="UTF-8"'
+_BEARER = 'Bearer realm="Fieldgate"'
 _STATUS = {
     "bad_request": 400,
     "bad_frame": 400,
@@ -21,6 +24,23 @@ _STATUS = {
     "rate_limited": 429,
     "unavailable": 503,
 }
+
+
+def denied(refusal: Refusal, *, is_browser: bool) -> Response:
+    """The doorkeeper's refusal. 401 names the ways in [RFC 9110 11.6.1].
+
+    Browsers are not told of Basic: they would open a window of their own over our login form.
+    """
+    body = encode_json({"error": {"code": refusal.code, "message": refusal.message}})
+    response = Response(body, refusal.status, media_type="application/json")
+    response.headers["cache-control"] = "no-store"
+    if refusal.challenge:
+        response.headers.append("www-authenticate", _BEARER)
+        if not is_browser:
+            response.headers.append("www-authenticate", _BASIC)
+    if refusal.retry_after_s is not None:
+        response.headers["retry-after"] = str(refusal.retry_after_s)
+    return response
 
 
 def refused(refusal: RefusedError) -> Response:

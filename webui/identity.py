@@ -7,9 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from broker.access import ADMIN_GROUP, OPEN, Action, Policy, User
+from webui.cookie import Login
 
 IDENTITY = "fieldgate.identity"
 """Where in an ASGI scope the doorkeeper puts the identity."""
+
+LOGIN_TOO_OLD = 4002
+"""The close code of a session whose login has ended: come back, and log in again if need be."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """When a session must end (in seconds since 1970), with which close code, and why."""
+
+    at_s: float
+    code: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +32,16 @@ class Identity:
     user: str | None
     groups: frozenset[str]
     policy: Policy
+    address: str = ""
+    login: Login | None = None
+    """The cookie that they came with."""
+
+    @property
+    def end(self) -> End | None:
+        """When and how their sessions end; None where nothing ends by itself."""
+        if self.login is None:
+            return None
+        return End(self.login.ends_s, LOGIN_TOO_OLD, "the login is too old")
 
     def may_publish(self, topic: str) -> bool:
         """Whether they may publish to this topic name."""
@@ -27,6 +50,10 @@ class Identity:
     def may_subscribe(self, topic_filter: str) -> bool:
         """Whether they may watch everything that this topic filter matches."""
         return self.policy.grants(self._asker(), topic_filter)
+
+    def has(self, login: Login) -> bool:
+        """Whether this is somebody with that login, be its cookie the same or an older one."""
+        return self.login is not None and self.login.id == login.id
 
     def may_administer(self) -> bool:
         """Whether the admin calls are open to them."""

@@ -13,7 +13,9 @@ from broker.link import Connect, Link
 from broker.serving import Attach
 from webui.app import web_application
 from webui.auth import Doorkeeper
+from webui.authenticator import Authenticator
 from webui.bridge import Bridge, subscriptions
+from webui.cookie import LoginCookie
 from webui.door import Door
 from webui.hub import Hub
 from webui.kept import keeps_last_value
@@ -30,6 +32,7 @@ async def serving_web(
     sockets: Sequence[socket.socket],
     *,
     users: Users,
+    key: bytes | None = None,
     door: Door,
     base_topic: str,
     topics: Sequence[str],
@@ -38,8 +41,10 @@ async def serving_web(
 ) -> AsyncIterator[None]:
     """Relay the `topics` of a broker to browsers that come to `sockets`.
 
-    `node` is this web server's name among all that use one broker. `attach` takes MQTT over
-    `/mqtt` to a broker in this process; without it there is no `/mqtt`.
+    `node` is this web server's name among all that use one broker. `key` signs the cookies of
+    those who log in, so nodes with the same one share their logins; without one, logins end with
+    this process. `attach` takes MQTT over `/mqtt` to a broker in this process; without it there is
+    no `/mqtt`.
     """
     hub = Hub(epoch=secrets.token_hex(4), keeps=keeps_last_value(base_topic))
     pacer = Pacer(hub)
@@ -48,10 +53,20 @@ async def serving_web(
     gone = will(base_topic, node)
     async with connect(bridge, role="web", subscriptions=wanted, will=gone) as link:
         bridge.attach(link)
-        state = WebState(
-            hub, publisher(link), base_topic, bridge.why_not_ready, attach, topics, node
+        authenticator = Authenticator(
+            users, LoginCookie(key or secrets.token_bytes(32), door.base_path)
         )
-        app = Doorkeeper(web_application(state, base_path=door.base_path), users, door)
+        state = WebState(
+            hub,
+            publisher(link),
+            base_topic,
+            bridge.why_not_ready,
+            authenticator,
+            attach,
+            topics,
+            node,
+        )
+        app = Doorkeeper(web_application(state, base_path=door.base_path), authenticator, door)
         users.on_change(
             lambda: state.end_sessions(USERS_CHANGED, "the users or their rules have changed")
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +39,8 @@ class OpenSession:
     opened_ms: int
     subscriptions: Callable[[], Iterable[Subscription]] = tuple
     ending: Ending = field(default_factory=Ending)
+    timer: asyncio.TimerHandle | None = None
+    """Ends it when what its identity came in with ends."""
 
 
 class Roster:
@@ -78,6 +81,8 @@ class Roster:
             )
         number = self.opened.total() + 1
         session = OpenSession(number, identity, address, transport, time.time_ns() // 1_000_000)
+        if identity.end is not None:
+            session.timer = session.ending.tell_at(identity.end)
         self.opened[transport] += 1
         self._open[number] = session
         if source is not None:
@@ -88,6 +93,8 @@ class Roster:
     def leave(self, session: OpenSession) -> None:
         """Count out a session that was counted in."""
         del self._open[session.id]
+        if session.timer is not None:
+            session.timer.cancel()
         if not is_loopback(session.address):
             source = source_of(session.address)
             self._by_source[source] -= 1

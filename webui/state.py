@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from broker.serving import Attach
+from webui.authenticator import Authenticator
 from webui.ending import Ending
 from webui.hub import Hub
 from webui.identity import Identity
@@ -15,6 +16,9 @@ from webui.roster import Roster
 SERVICE_RESTART = 1012
 USERS_CHANGED = 4001
 """Why we close WebSockets: come back, after a moment, and as whoever you are then."""
+
+LOGGED_OUT = 4500
+"""From here on: don't come back by yourself."""
 
 
 @dataclass(slots=True)
@@ -30,6 +34,7 @@ class WebState:
     publish: PublishAs
     base_topic: str
     why_not_ready: Callable[[], str]
+    authenticator: Authenticator
     attach: Attach | None = None
     topics: Sequence[str] = ("#",)
     node: str = ""

@@ -42,7 +42,7 @@ async def test_an_open_port_gets_an_admin_whose_password_is_shown_once(tmp_path:
             url = f"http://127.0.0.1:{fieldgate.page_url.rpartition(':')[2]}"
 
             async with httpx.AsyncClient(base_url=url) as client:
-                assert (await client.get("/")).status_code == 401
+                assert (await client.get("/")).status_code == 200  # the page, where people log in
                 assert (await client.get("/api/topics")).status_code == 401
                 wrong = await client.get("/api/topics", auth=("admin", "wrong"))
                 assert wrong.status_code == 401

@@ -13,6 +13,8 @@ from broker.link import Message
 from broker.listen import listen
 from webui.app import web_application
 from webui.auth import Doorkeeper
+from webui.authenticator import Authenticator
+from webui.cookie import LoginCookie
 from webui.door import Door
 from webui.hub import Hub, HubLimits
 from webui.kept import keeps_last_value
@@ -20,6 +22,8 @@ from webui.pacer import Pacer
 from webui.publishing import publisher
 from webui.server import serving_http
 from webui.state import WebState
+
+KEY = b"a key of tests, long enough for all"
 
 
 class RecordingLink:
@@ -74,6 +78,8 @@ async def serving(
     users: Users | None = None,
 ) -> AsyncIterator[Web]:
     """Serve on a free port; `around` may put something between the server and the application."""
+    users = users or NoUsers()
+    authenticator = Authenticator(users, LoginCookie(KEY, base_path))
     hub = Hub("e1", keeps_last_value("fieldgate"), limits)
     link = RecordingLink()
     (listening,) = listen("127.0.0.1", 0)
@@ -82,10 +88,9 @@ async def serving(
         hub,
         Pacer(hub),
         link,
-        WebState(hub, publisher(link), "fieldgate", lambda: web.not_ready),
+        WebState(hub, publisher(link), "fieldgate", lambda: web.not_ready, authenticator),
     )
-    users = users or NoUsers()
     door = Door(anybody=not users.exist, base_path=base_path)
-    app = Doorkeeper(web_application(web.state, base_path=base_path), users, door)
+    app = Doorkeeper(web_application(web.state, base_path=base_path), authenticator, door)
     async with serving_http(around(app), web.state, [listening]):
         yield web

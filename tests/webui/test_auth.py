@@ -17,7 +17,10 @@ from websockets.exceptions import InvalidStatus
 
 from broker.access import Action, NoUsers, Users, UsersFile, parse_users
 from tests.real_ends import until
+from tests.webui.serving import KEY
 from webui.auth import Doorkeeper
+from webui.authenticator import Authenticator
+from webui.cookie import LoginCookie
 from webui.door import Door, networks
 from webui.identity import EVERYBODY, NOBODY, Identity, identity_of
 
@@ -55,7 +58,7 @@ async def guarded(users: Users, door: Door) -> AsyncIterator[str]:
     """A real uvicorn with a doorkeeper before the tiny app; the address as host:port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
-            Doorkeeper(who, users, door),
+            Doorkeeper(who, Authenticator(users, LoginCookie(KEY)), door),
             ws="websockets-sansio",
             proxy_headers=False,
             lifespan="off",
@@ -112,12 +115,31 @@ async def test_with_users_only_a_right_password_opens(tmp_path: Path) -> None:
         for auth in (None, ("ada", "wrong"), ("eve", "right")):
             refused = await client.get(url, auth=auth)
             assert refused.status_code == 401
-            assert refused.headers["www-authenticate"] == 'Basic realm="Fieldgate", charset="UTF-8"'
+            assert refused.headers.get_list("www-authenticate") == [
+                'Bearer realm="Fieldgate"',
+                'Basic realm="Fieldgate", charset="UTF-8"',
+            ]
             assert refused.headers["content-type"] == "application/json"
             assert refused.json()["error"]["code"] == "unauthorized"
             assert refused.json()["error"]["message"]
         health = await client.get(f"http://{address}/health/live")
         assert (health.status_code, health.text) == (200, "None [] 127.0.0.1 http")
+
+
+async def test_a_browser_is_not_made_to_ask_for_a_password_by_itself(tmp_path: Path) -> None:
+    agent = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+    async with (
+        guarded(users_in(tmp_path), LOGIN) as address,
+        httpx.AsyncClient(headers=agent) as client,
+    ):
+        for auth in (None, ("ada", "wrong")):
+            refused = await client.get(f"http://{address}/api/me", auth=auth)
+            assert refused.status_code == 401
+            assert refused.headers["www-authenticate"] == 'Bearer realm="Fieldgate"'
+        with pytest.raises(InvalidStatus) as socket_refused:
+            await connect(f"ws://{address}/api/ws", additional_headers=agent).__aenter__()
+        challenges = socket_refused.value.response.headers.get_all("WWW-Authenticate")
+        assert challenges == ['Bearer realm="Fieldgate"']
 
 
 async def test_a_websocket_is_refused_with_a_status_and_a_reason(tmp_path: Path) -> None:
@@ -126,7 +148,8 @@ async def test_a_websocket_is_refused_with_a_status_and_a_reason(tmp_path: Path)
         with pytest.raises(InvalidStatus) as refused:
             await connect(url).__aenter__()
         assert refused.value.response.status_code == 401
-        assert refused.value.response.headers["WWW-Authenticate"].startswith("Basic")
+        challenges = refused.value.response.headers.get_all("WWW-Authenticate")
+        assert [challenge.split()[0] for challenge in challenges] == ["Bearer", "Basic"]
         assert b"Log in" in (refused.value.response.body or b"")
         with pytest.raises(InvalidStatus) as wrong:
             await connect(f"ws://ada:wrong@{address}/api/ws").__aenter__()
@@ -178,7 +201,7 @@ async def test_a_write_that_is_no_json_is_refused() -> None:
 
 async def test_many_wrong_passwords_have_to_wait(tmp_path: Path) -> None:
     async with guarded(users_in(tmp_path), LOGIN) as address, httpx.AsyncClient() as client:
-        url = f"http://{address}/"
+        url = f"http://{address}/api/topics"
         for number in range(10):
             assert (await client.get(url, auth=("ada", str(number)))).status_code == 401
         slowed = await client.get(url, auth=("ada", "right"))
@@ -192,7 +215,7 @@ async def test_logins_that_the_queue_has_no_room_for_are_told_to_come_back(tmp_p
     users = users_in(tmp_path)
     async with guarded(users, LOGIN) as address, httpx.AsyncClient() as client:
         users.close()  # the bound of a queue that takes nothing more
-        busy = await client.get(f"http://{address}/", auth=("ada", "right"))
+        busy = await client.get(f"http://{address}/api/topics", auth=("ada", "right"))
         assert busy.status_code == 503
         assert busy.json()["error"]["code"] == "unavailable"
         assert busy.headers["retry-after"] == "2"
@@ -201,7 +224,7 @@ async def test_logins_that_the_queue_has_no_room_for_are_told_to_come_back(tmp_p
 async def test_a_trusted_proxy_says_where_the_client_is(tmp_path: Path) -> None:
     door = Door(anybody=False, trusted_proxies=networks(["127.0.0.1"]))
     async with guarded(users_in(tmp_path), door) as address, httpx.AsyncClient() as client:
-        url = f"http://{address}/"
+        url = f"http://{address}/api/topics"
         proxied = {"x-forwarded-for": "198.51.100.1", "x-forwarded-proto": "https"}
         right = await client.get(url, auth=("wall", "right"), headers=proxied)
         assert right.text == "wall [] 198.51.100.1 https"
@@ -216,7 +239,7 @@ async def test_a_trusted_proxy_says_where_the_client_is(tmp_path: Path) -> None:
 async def test_a_rule_for_everybody_lets_the_anonymous_see_that_much(tmp_path: Path) -> None:
     async with guarded(users_in(tmp_path, STARRED), LOGIN) as address:
         async with httpx.AsyncClient() as client:
-            answer = await client.get(f"http://{address}/")
+            answer = await client.get(f"http://{address}/api/topics")
         assert answer.text == "None [] 127.0.0.1 http"
 
 
@@ -291,5 +314,5 @@ async def spoken_to(
         assert isinstance(message, dict)
         sent.append(message)
 
-    await Doorkeeper(app, NoUsers(), OPEN)(scope, receive, send)
+    await Doorkeeper(app, Authenticator(NoUsers(), LoginCookie(KEY)), OPEN)(scope, receive, send)
     return sent

@@ -32,6 +32,7 @@ def basic(text: str) -> str:
 
 
 LOGIN = {"authorization": basic("ada:right")}
+JSON = {"content-type": "application/json"}
 ADA = Credentials("ada", b"right")
 
 
@@ -124,11 +125,58 @@ def test_without_users_anybody_is_let_in_who_comes_straight_from_this_machine(
         (request(path="/health/live/x"), 401),
         (request(path="/healthy"), 401),
         (request(path="/metrics"), 401),
-        (request(path="/"), 401),
+        (request(path="/"), Let.UNASKED),
+        (request(path="/", method="HEAD"), Let.UNASKED),
+        (request(path="/", method="DELETE"), 400),
+        (request(JSON, path="/", method="DELETE"), 401),
+        (request(path="/index.html"), Let.UNASKED),
+        (request(path="/assets/index-a1.js"), Let.UNASKED),
+        (request({"x-forwarded-for": "198.51.100.1"}, path="/"), Let.UNASKED),
+        (request({"host": "gate.example"}, path="/assets/index-a1.js"), Let.UNASKED),
+        (request({"origin": "https://evil.example"}, path="/"), 403),
+        (request(path="/assets/"), 401),
+        (request(path="/assets/../api/topics"), 401),
+        (request(path="//"), 401),
+        (request(path="/page"), 401),
+        (request(JSON, path="/api/login", method="POST"), Let.UNASKED),
+        (request({**JSON, **LOGIN}, path="/api/login", method="POST"), Let.UNASKED),
+        (request({**JSON, "host": "a.example"}, path="/api/login", method="POST"), Let.UNASKED),
+        (request({**JSON, "x-real-ip": "1.1.1.1"}, path="/api/login", method="POST"), Let.UNASKED),
+        (request(path="/api/login", method="POST"), 400),
+        (request({**JSON, "origin": "null"}, path="/api/login", method="POST"), 403),
+        (request(JSON, path="/api/logout", method="POST"), 401),
+        (request(path="/api/me"), 401),
     ],
 )
-def test_with_users_all_but_health_needs_a_login(asked: Request, expected: Verdict | int) -> None:
+def test_with_users_all_but_health_and_the_page_needs_a_login(
+    asked: Request, expected: Verdict | int
+) -> None:
     assert outcome(judge(asked, USERS)) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (request(), Let.LOGGED_IN),
+        (request({"host": "gate.example"}), Let.LOGGED_IN),
+        (request({"x-forwarded-for": "198.51.100.1"}), Let.LOGGED_IN),
+        (request(LOGIN), Let.LOGGED_IN),
+        (request({"authorization": "Digest a=b"}), Let.LOGGED_IN),
+        (request({"origin": "https://evil.example"}), 403),
+        (request(method="POST"), 400),
+        (request(path="/"), Let.UNASKED),
+    ],
+)
+def test_a_good_cookie_lets_in_but_no_page_of_another_site(
+    asked: Request, expected: Let | int
+) -> None:
+    assert outcome(judge(asked, USERS, logged_in=True)) == expected
+
+
+def test_a_cookie_says_nothing_where_anybody_is_let_in() -> None:
+    assert judge(request(), OPEN, logged_in=True) is Let.ANYBODY
+    proxied = request({"x-forwarded-for": "198.51.100.1"})
+    assert outcome(judge(proxied, OPEN, logged_in=True)) == 401
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+"""Who somebody is, by what they show: a password or the cookie of a login."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import replace
+from hmac import compare_digest
+
+from broker.access import ANONYMOUS, Users
+from broker.errors import PasswordsBusyError, TooManyAttemptsError
+from webui.cookie import Login, LoginCookie, new_login
+from webui.door import WRONG, Refusal
+from webui.identity import EVERYBODY, Identity
+
+_log = logging.getLogger(__name__)
+
+
+class Authenticator:
+    """Makes identities, by the users as they are at that moment."""
+
+    def __init__(self, users: Users, cookie: LoginCookie) -> None:
+        self.users = users
+        self.cookie = cookie
+
+    @property
+    def starred(self) -> bool:
+        """Whether rules for "*" allow anything."""
+        return self.users.policy.allows_something(ANONYMOUS)
+
+    def anybody(self, address: str) -> Identity:
+        """Whoever comes where everything is allowed."""
+        return replace(EVERYBODY, address=address)
+
+    def anonymous(self, address: str) -> Identity:
+        """Somebody who showed nothing."""
+        return Identity(ANONYMOUS.name, ANONYMOUS.groups, self.users.policy, address)
+
+    def by_cookie(self, header: str, address: str, *, secure: bool) -> Identity | None:
+        """Who logged in, if their login is still good."""
+        login = self.cookie.read(header, time.time(), secure=secure)
+        user = self.users.find(login.user) if login else None
+        if login is None or user is None:
+            return None
+        fingerprint = self.users.fingerprint(login.user) or ""
+        if not compare_digest(fingerprint, login.fingerprint):
+            return None
+        return Identity(user.name, user.groups, self.users.policy, address, login)
+
+    async def by_password(self, name: str, password: bytes, address: str) -> Identity | Refusal:
+        """Who has this name, if the password is right; an unknown name is a wrong password."""
+        try:
+            user = await self.users.authenticate(name, password, address)
+        except TooManyAttemptsError as error:
+            wait_s = math.ceil(error.wait_s)
+            return Refusal(429, "rate_limited", _sentence(error), retry_after_s=wait_s)
+        except PasswordsBusyError as error:
+            return Refusal(503, "unavailable", _sentence(error), retry_after_s=2)
+        if user is None:
+            _log.warning("Wrong password for user %.80r from %s", name, address)
+            return WRONG
+        return Identity(user.name, user.groups, self.users.policy, address)
+
+    def log_in(self, identity: Identity) -> Login:
+        """A login of somebody whose password has just been right."""
+        name = identity.user or ""
+        return new_login(name, self.users.fingerprint(name) or "", time.time())
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]

@@ -12,6 +12,10 @@ const PING_EVERY_MS = 10_000;
 /** A server that says nothing at all for this long after a ping is dead. */
 const ANSWER_WITHIN_MS = 5_000;
 
+/** Close codes from the one to the other say: don't come back by yourself. */
+const STAY_AWAY = 4500;
+const STAY_AWAY_UNTIL = 4999;
+
 export interface ConnectionState {
   readonly kind: 'connecting' | 'open' | 'lost';
   /** When this state began, in this browser's time. */
@@ -37,12 +41,22 @@ export class Connection {
     return this.#state;
   }
 
+  /** Connect, and stay connected. */
   start(): void {
+    if (this.#socket !== null || this.#retry !== undefined) return;
     window.addEventListener('online', this.retryNow);
-    document.addEventListener('visibilitychange', () => {
-      if (document.visibilityState === 'visible') this.retryNow();
-    });
+    document.addEventListener('visibilitychange', this.#seen);
+    if (!this.#state.everOpen) this.#state = { ...this.#state, since: Date.now() };
     this.#open();
+  }
+
+  /** Let go, until the next start. */
+  stop(): void {
+    window.removeEventListener('online', this.retryNow);
+    document.removeEventListener('visibilitychange', this.#seen);
+    if (this.#socket !== null) this.#lose(this.#socket, false);
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
   }
 
   onState(listener: (state: ConnectionState) => void): () => void {
@@ -72,6 +86,10 @@ export class Connection {
     }
   };
 
+  readonly #seen = (): void => {
+    if (document.visibilityState === 'visible') this.retryNow();
+  };
+
   #open(): void {
     clearTimeout(this.#retry);
     this.#retry = undefined;
@@ -91,8 +109,8 @@ export class Connection {
       this.#heard();
       if (typeof event.data === 'string') this.#receive(event.data);
     };
-    socket.onclose = () => {
-      this.#lose(socket);
+    socket.onclose = ({ code }) => {
+      this.#lose(socket, code < STAY_AWAY || code > STAY_AWAY_UNTIL);
     };
   }
 
@@ -126,7 +144,7 @@ export class Connection {
   }
 
   /** Give this socket up for good: `close` on a dead one may take minutes to say so. */
-  #lose(socket: WebSocket): void {
+  #lose(socket: WebSocket, comesBack = true): void {
     if (this.#socket !== socket) return;
     clearTimeout(this.#pingDue);
     clearTimeout(this.#answerDue);
@@ -134,6 +152,7 @@ export class Connection {
     socket.close();
     this.#socket = null;
     this.#enter('lost');
+    if (!comesBack) return;
     this.#retry = setTimeout(
       () => {
         this.#open();

@@ -1,5 +1,6 @@
 /** What the page knows, put together once: the connection feeds one store, elements look at it. */
 
+import { Account, watched } from './account';
 import { Connection } from './connection';
 import { Store } from './store';
 import { DeviceBoard, parseDeviceList } from './devices';
@@ -40,6 +41,7 @@ interface Charted {
 export class Gate {
   readonly store = new Store((flush) => requestAnimationFrame(flush));
   readonly connection: Connection;
+  readonly account: Account;
   readonly sparks = new SparkHistory();
   /** Null until the server has said which devices there are. */
   board: DeviceBoard | null = null;
@@ -47,6 +49,12 @@ export class Gate {
   truncated = false;
   /** Whether a first snapshot has come, so that "nothing there" is known and not merely assumed. */
   heard = false;
+  /** When the server began to allow us something else than before; null if it never did. */
+  rightsChanged: number | null = null;
+  /** Whether the server keeps the list of devices from us. */
+  devicesForbidden = false;
+  #filters: readonly string[] | null = null;
+  #user: string | null | undefined;
   readonly #health: HealthWatch;
   readonly #listeners = new Set<() => void>();
   readonly #charts = new Map<string, Charted>();
@@ -60,18 +68,67 @@ export class Gate {
     socket.protocol = root.protocol === 'https:' ? 'wss:' : 'ws:';
     this.connection = new Connection(socket);
     this.#health = new HealthWatch(new URL('health/ready', root), this.#tell);
+    this.account = new Account(root, () => this.account.isOut || this.connection.state.kind === 'open', this.#meet);
   }
 
   start(): void {
     this.connection.onState(({ kind }) => {
       if (kind === 'open') void this.#findDevices();
+      this.account.check();
       this.#health.check();
       this.#tell();
     });
-    document.addEventListener('visibilitychange', this.#health.check);
+    document.addEventListener('visibilitychange', () => {
+      this.#health.check();
+      if (document.visibilityState === 'visible' && this.account.isOut) this.account.check();
+    });
+    this.account.check();
+    this.#health.check();
+  }
+
+  /** Watch what we may, as soon as the server has said what that is; nothing without a login. */
+  readonly #meet = (): void => {
+    const { isOut, me } = this.account;
+    if (isOut) {
+      this.connection.stop();
+      this.#forget();
+    } else if (me !== null) {
+      // Somebody else: only a new page remembers nothing at all of who was here before.
+      if (this.#user !== undefined && this.#user !== me.user) location.reload();
+      this.#user = me.user;
+      this.#watch(watched(me));
+      this.connection.start();
+    }
+    this.#tell();
+  };
+
+  /** Whether somebody was let in since the page was opened. */
+  get wasIn(): boolean {
+    return this.#user !== undefined;
+  }
+
+  #forget(): void {
+    this.connection.unsubscribe(EVERYTHING);
+    this.#filters = this.board = null;
+    this.heard = false;
+    this.store.clear();
+  }
+
+  #watch(filters: readonly string[]): void {
+    const before = this.#filters;
+    if (before?.join('\n') === filters.join('\n')) return;
+    if (before !== null) {
+      this.rightsChanged = Date.now();
+      this.#forget();
+    }
+    this.#filters = filters;
+    if (filters.length === 0) {
+      this.#hear();
+      return;
+    }
     this.connection.subscribe(
       EVERYTHING,
-      { filters: ['#'], mode: 'latest', maxRateHz: 10 },
+      { filters, mode: 'latest', maxRateHz: 10 },
       {
         messages: this.#messages,
         gap: this.#gap,
@@ -82,8 +139,6 @@ export class Gate {
         },
       },
     );
-    this.connection.start();
-    this.#health.check();
   }
 
   /** Be told when status, devices or gaps changed; values come from the store. */
@@ -100,6 +155,11 @@ export class Gate {
   retryNow(): void {
     this.connection.retryNow();
     this.#health.check();
+  }
+
+  forgetRightsChanged(): void {
+    this.rightsChanged = null;
+    this.#tell();
   }
 
   forgetMissed(): void {
@@ -232,6 +292,11 @@ export class Gate {
     const { state } = this.connection;
     try {
       const answer = await fetch(new URL('api/devices', this.root), { cache: 'no-store' });
+      this.devicesForbidden = answer.status === 403;
+      if (this.devicesForbidden) {
+        this.#tell();
+        return;
+      }
       const list = answer.ok ? parseDeviceList(await answer.text()) : null;
       if (list !== null) {
         this.board = new DeviceBoard(list);

@@ -66,6 +66,25 @@ export const text = {
       `${plural(sessions, 'session', 'sessions')} in all: browsers and streams. ${named === 0 ? 'None has a name: nobody has logged in.' : 'Whoever has not logged in has no name.'}`,
   },
 
+  login: {
+    title: 'Log in',
+    intro: 'These are values of users only. Name and password are those of Fieldgate’s users, on MQTT and here alike.',
+    user: 'User',
+    password: 'Password',
+    submit: 'Log in',
+    checking: 'Checking…',
+    cancel: 'Go on without',
+    noAnswer: 'Fieldgate did not answer. Try again in a moment.',
+    ended: 'Your login has ended: it was too old, or your password or groups have changed.',
+    logOut: 'Log out',
+    logOutTitle: (user: string) => `Logged in as ${user}`,
+    rightsChanged: (when: string) =>
+      `What you may see was changed at ${when}. The page shows what the rules allow you now.`,
+    tooMany: (shown: number, all: number) =>
+      `The rules allow you ${all.toLocaleString('en')} topic filters; this page watches the first ${shown}.`,
+    dismiss: 'Understood',
+  },
+
   missed: {
     button: (count: number, unknown: boolean) =>
       count === 0 ? 'Some missed' : `${count.toLocaleString('en')}${unknown ? '+' : ''} missed`,
@@ -175,6 +194,14 @@ export const text = {
       title: 'Connected, no values yet',
       body: 'Everything is in place and this page is listening. The first message that passes the broker shows up here at once. Try one:',
       code: "mosquitto_pub -t demo/hello -m 21.5",
+    },
+    nothingAllowed: {
+      title: 'Nothing to see with this login',
+      body: 'The rules in users.yaml allow you no topic at all. Whoever keeps that file can change it; the page notices by itself.',
+    },
+    devicesForbidden: {
+      title: 'The list of devices is not for you',
+      body: 'The rules in users.yaml do not let you see which devices there are. Topics shows all that you may see.',
     },
     noDevices: {
       title: 'No device is configured yet',

@@ -1,6 +1,8 @@
 import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
 import { customElement, property, state } from 'lit/decorators.js';
 import { choose } from 'lit/directives/choose.js';
+import { MAX_FILTERS, watched } from '../account';
+import { moment } from '../format';
 import { audience, type Audience, touchesAudience } from '../audience';
 import type { Gate } from '../gate';
 import { everySecond } from '../now';
@@ -11,11 +13,13 @@ import { text } from '../strings';
 import type { EmptyWords } from './empty-state';
 import { shared } from './styles';
 import favicon from '../favicon.svg';
+import './account-chip';
 import './audience-chip';
 import './chart-view';
 import './connection-badge';
 import './device-grid';
 import './empty-state';
+import './login-form';
 import './missed-notice';
 import './topic-details';
 import './topic-list';
@@ -200,6 +204,8 @@ export class App extends LitElement {
   @state() private route: Route = parseRoute(location.hash);
   @state() private devices: readonly DeviceView[] = [];
   @state() private audience: Audience = { sessions: 0, users: [] };
+  /** Somebody who may see the page without a login wants to log in. */
+  @state() private asksLogin = false;
   #stops: (() => void)[] = [];
   #size = 0;
 
@@ -226,7 +232,8 @@ export class App extends LitElement {
   }
 
   protected override render(): TemplateResult {
-    const { status } = this.gate;
+    const { account, status } = this.gate;
+    if (account.isOut || this.asksLogin) return this.#login();
     const stale = !['live', 'connecting'].includes(status.kind);
     return html`<header>
         <a class="button skip" href=${location.hash} @click=${this.#skip}>${text.nav.skip}</a>
@@ -236,6 +243,7 @@ export class App extends LitElement {
           <fg-missed .missed=${this.gate.missed} @dismiss=${this.#dismiss}></fg-missed>
           ${stale ? nothing : html`<fg-audience .audience=${this.audience}></fg-audience>`}
           <fg-connection .status=${status}></fg-connection>
+          <fg-account .me=${account.me} @leave=${this.#leave} @login=${this.#askLogin}></fg-account>
         </div>
       </header>
       <main class=${stale ? 'stale' : ''} tabindex="-1" @retry=${this.#retry}>
@@ -249,8 +257,31 @@ export class App extends LitElement {
     return html`<a href=${routeHash(view)} aria-current=${here ? 'page' : nothing}>${text.nav[view]}</a>`;
   }
 
+  #login(): TemplateResult {
+    return html`<header>
+        <a class="brand" href=${routeHash('devices')}><img src=${favicon} alt="" />${text.product}</a>
+      </header>
+      <main tabindex="-1">
+        <fg-login
+          .account=${this.gate.account}
+          .reason=${this.gate.wasIn && !this.asksLogin ? text.login.ended : ''}
+          ?optional=${this.asksLogin}
+          @entered=${this.#entered}
+          @cancel=${this.#cancelLogin}
+        ></fg-login>
+      </main>`;
+  }
+
   #notices(): TemplateResult | typeof nothing {
-    const { store, truncated } = this.gate;
+    const { account, rightsChanged, store, truncated } = this.gate;
+    if (rightsChanged !== null) {
+      return html`<p class="notice" role="alert">
+        ${text.login.rightsChanged(moment(rightsChanged, Date.now()))}
+        <button class="button" @click=${this.#understood}>${text.login.dismiss}</button>
+      </p>`;
+    }
+    const allowed = account.me?.subscribe.filter((filter) => !filter.startsWith('$')).length ?? 0;
+    if (allowed > MAX_FILTERS) return html`<p class="notice">${text.login.tooMany(MAX_FILTERS, allowed)}</p>`;
     if (store.notKept > 0) return html`<p class="notice">${text.store.full(store.limits.topics)}</p>`;
     return truncated ? html`<p class="notice">${text.store.truncated}</p>` : nothing;
   }
@@ -284,7 +315,9 @@ export class App extends LitElement {
     const { gate } = this;
     const { kind } = gate.status;
     if (!gate.heard) return kind === 'unreachable' || kind === 'offline' ? text.empty.unreachable : text.empty.connecting;
+    if (gate.account.me !== null && watched(gate.account.me).length === 0) return text.empty.nothingAllowed;
     if (this.route.view === 'devices') {
+      if (gate.devicesForbidden) return text.empty.devicesForbidden;
       if (gate.board === null) return kind === 'broker_away' ? text.empty.brokerAway : text.empty.connecting;
       if (this.devices.length === 0) return text.empty.noDevices;
       return null;
@@ -318,6 +351,26 @@ export class App extends LitElement {
 
   readonly #retry = (): void => {
     this.gate.retryNow();
+  };
+
+  readonly #leave = async (): Promise<void> => {
+    if (await this.gate.account.logOut()) location.reload(); // with it goes all that it remembers
+  };
+
+  readonly #askLogin = (): void => {
+    this.asksLogin = true;
+  };
+
+  readonly #cancelLogin = (): void => {
+    this.asksLogin = false;
+  };
+
+  readonly #entered = (): void => {
+    this.asksLogin = false;
+  };
+
+  readonly #understood = (): void => {
+    this.gate.forgetRightsChanged();
   };
 
   readonly #dismiss = (): void => {

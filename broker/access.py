@@ -11,6 +11,7 @@ from pathlib import Path
 
 from broker.attempts import Attempts, source_of
 from broker.errors import AccessError, TooManyAttemptsError
+from broker.mosquitto_acl import Imported, import_mosquitto
 from broker.password import CheckQueue, PasswordCheck
 from broker.policy import (
     ADMIN_GROUP,
@@ -24,7 +25,7 @@ from broker.policy import (
     User,
 )
 from broker.site import host_refusal, is_host, origin_refusal
-from broker.user_edit import add_user, list_users, remove_user, set_password
+from broker.user_edit import add_rules, add_user, list_users, remove_user, set_password
 from broker.users_file import Accounts, Stamp, create_with_admin, parse_users, read_users, stamp_of
 from broker.verdict import explained
 
@@ -37,17 +38,20 @@ __all__ = [
     "Action",
     "Decision",
     "Entry",
+    "Imported",
     "NoUsers",
     "Policy",
     "Rule",
     "User",
     "Users",
     "UsersFile",
+    "add_rules",
     "add_user",
     "create_with_admin",
     "door",
     "explained",
     "host_refusal",
+    "import_mosquitto",
     "is_host",
     "list_users",
     "open_users",

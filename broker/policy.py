@@ -187,6 +187,12 @@ OPEN = Policy(
 )
 """Everything is allowed to anybody: loopback without a users file."""
 
+
+def widened(pattern: str) -> str:
+    """A filter for whatever %u and %c in a rule's topic filter may stand for."""
+    return "/".join("+" if _PLACE.search(level) else level for level in pattern.split("/"))
+
+
 _PLAIN = re.compile("(?!(?:null|true|false)$)[A-Za-z_][A-Za-z0-9_-]*", re.IGNORECASE)
 _PLACE = re.compile("%[uc]")
 _UNSAFE = re.compile("[+#/\0]")

@@ -1,4 +1,4 @@
-"""Changing the users file by command: one user at a time, everything else stays as it is written.
+"""Changing the users file by command: a user, some rules; everything else stays as it is written.
 
 A change is checked as a whole before it replaces the file, which happens at once or not at all; a
 lock beside the file keeps two commands from undoing each other.
@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from broker.errors import AccessError
 from broker.password import hash_password
+from broker.policy import ANYBODY, Rule
 from broker.users_file import Accounts, parse_users, read_users, replace_file
 
 Users = dict[str, Any]
+Tree = dict[str, Any]
 
 _NEW_FILE = """\
 # Who may do what: the first rule that matches decides, what none matches is denied.
@@ -34,7 +37,8 @@ rules:
 def add_user(path: Path, name: str, password: str, groups: Sequence[str] = ()) -> None:
     """Add a user; the first one makes the file. Raises AccessError, also where they exist."""
 
-    def add(users: Users) -> None:
+    def add(tree: Tree) -> None:
+        users: Users = tree["users"]
         if name in users:
             raise AccessError(f"{path} has a user {name}: change them by `fieldgate user passwd`")
         entry: Users = {"password": _hashed(password)}
@@ -48,8 +52,8 @@ def add_user(path: Path, name: str, password: str, groups: Sequence[str] = ()) -
 def set_password(path: Path, name: str, password: str) -> None:
     """Give a user another password; raises AccessError where there is no such user."""
 
-    def change(users: Users) -> None:
-        _existing(path, users, name)["password"] = _hashed(password)
+    def change(tree: Tree) -> None:
+        _existing(path, tree["users"], name)["password"] = _hashed(password)
 
     _change(path, change)
 
@@ -57,11 +61,33 @@ def set_password(path: Path, name: str, password: str) -> None:
 def remove_user(path: Path, name: str) -> None:
     """Take a user away; raises AccessError where there is no such user."""
 
-    def remove(users: Users) -> None:
-        _existing(path, users, name)
-        del users[name]
+    def remove(tree: Tree) -> None:
+        _existing(path, tree["users"], name)
+        del tree["users"][name]
 
     _change(path, remove)
+
+
+def add_rules(path: Path, rules: Sequence[Rule]) -> int:
+    """Add those of the rules that are not there yet; returns how many. Raises AccessError.
+
+    They go behind the others, but before a last word that denies everything to anybody.
+    """
+    count = 0
+
+    def add(tree: Tree) -> None:
+        nonlocal count
+        known = list_users(path).policy.rules if path.exists() else ()
+        new = [rule for rule in rules if rule not in known]
+        count = len(new)
+        at = next((place for place, rule in enumerate(known) if _is_last_word(rule)), None)
+        written = _yaml().load("\n".join(f"- {rule}" for rule in new)) or []
+        place = len(tree["rules"]) if at is None else at
+        for entry in reversed(written):
+            tree["rules"].insert(place, entry)
+
+    _change(path, add)
+    return count
 
 
 def list_users(path: Path) -> Accounts:
@@ -83,10 +109,20 @@ def _hashed(password: str) -> Any:
     return DoubleQuotedScalarString(hash_password(password))
 
 
-def _change(path: Path, change: Callable[[Users], None]) -> None:
+def _is_last_word(rule: Rule) -> bool:
+    return not rule.allow and rule.user == ANYBODY and "#" in rule.topics
+
+
+def _yaml() -> YAML:
     yaml = YAML()
     yaml.width = 4096
+    yaml.indent(sequence=4, offset=2)  # as our own files are written
     yaml.preserve_quotes = True
+    return yaml
+
+
+def _change(path: Path, change: Callable[[Tree], None]) -> None:
+    yaml = _yaml()
     lock = path.with_name(f".{path.name}.lock")
     try:
         with os.fdopen(os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)) as held:
@@ -98,7 +134,9 @@ def _change(path: Path, change: Callable[[Users], None]) -> None:
             tree = yaml.load(text)
             if not tree.get("users"):
                 tree["users"] = {}
-            change(tree["users"])
+            if not tree.get("rules"):
+                tree["rules"] = CommentedSeq()
+            change(tree)
             written = io.StringIO()
             yaml.dump(tree, written)
             parse_users(written.getvalue(), str(path))

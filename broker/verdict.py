@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from broker import topics
 from broker.errors import PacketError, TopicError
 from broker.native.share import split_share
-from broker.policy import ANYBODY, Action, Decision, Policy, Rule, User
+from broker.policy import ANYBODY, Action, Decision, Policy, Rule, User, widened
 
 MAX_HINTS = 5
 """Other rules that are mentioned, nearest first."""
@@ -114,7 +114,7 @@ class _Question:
 
     def _unfilled(self, rule: Rule) -> str:
         """Why a topic filter of this rule that would do stands for nothing."""
-        meant = " ".join(each for each in rule.topics if topics.covers(_any(each), self.topic))
+        meant = " ".join(each for each in rule.topics if topics.covers(widened(each), self.topic))
         if "%u" in meant and self.user.name is None:
             return "%u is the user's name, and without a login there is none"
         if "%c" in meant and not self.client_id:
@@ -126,11 +126,6 @@ class _Question:
     def _place(self, number: int | None, rule: Rule) -> str:
         line = "" if rule.line is None else f":{rule.line}"
         return f"rule {number} ({self.where}{line})"
-
-
-def _any(pattern: str) -> str:
-    """A filter for whatever %u and %c may stand for."""
-    return "/".join("+" if "%" in level else level for level in pattern.split("/"))
 
 
 def who(user: User) -> str:

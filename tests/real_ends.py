@@ -96,8 +96,8 @@ class Mosquitto:
 def mosquitto(folder: Path, *extra_lines: str) -> Iterator[Mosquitto]:
     """A running mosquitto, ended at the end."""
     broker = Mosquitto(folder, *extra_lines)
-    broker.start()
     try:
+        broker.start()
         yield broker
     finally:
         broker.kill()

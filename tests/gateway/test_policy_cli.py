@@ -94,3 +94,64 @@ def test_explain_says_what_is_wrong_with_the_users_file_or_the_config(folder: Pa
     (folder / "fieldgate.yaml").write_text("broker: {anonymous: perhaps}\n")
     told = policy(folder, "explain", "*", "a")
     assert (told.returncode, "broker.anonymous" in told.stderr) == (2, True)
+
+
+ACL = "topic read open\nuser roger\ntopic read plant/#\ntopic deny plant/secret\n"
+ROGERS = """\
+  - {user: roger, deny: [publish, subscribe], topics: ["plant/secret"]}
+  - {user: roger, allow: [subscribe], topics: ["plant/#"]}
+  - {user: roger, deny: [publish, subscribe], topics: ["open"]}
+  - {user: "*", allow: [subscribe], topics: ["open"]}
+"""
+
+
+def test_import_prints_rules_and_says_beside_them_what_is_not_the_same(tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text(ACL)
+    told = policy(tmp_path, "import-mosquitto", "acl")
+    assert (told.returncode, told.stdout) == (0, "rules:\n" + ROGERS)
+    assert "granted as a whole here" in told.stderr
+    assert "line 1: for those without a login alone" in told.stderr
+    assert "line 4: since plant/secret is denied, a subscription to plant/#" in told.stderr
+    assert "Each needs a login here: `fieldgate user add`, for roger." in told.stderr
+    assert not (tmp_path / "users.yaml").exists()
+
+
+def test_import_writes_what_is_new_before_the_last_word(folder: Path) -> None:
+    (folder / "acl").write_text(ACL)
+    users = folder / "users.yaml"
+    last_word = '  - {user: "*", deny: [publish, subscribe], topics: ["#"]}  # and that is that\n'
+    known = USERS.replace('["open"]', '["else"]')
+    users.write_text(known + last_word)
+    told = policy(folder, "import-mosquitto", "acl", "--write")
+    assert (told.returncode, told.stdout) == (0, f"Added 4 rules to {users}.\n")
+    assert users.read_text() == known + ROGERS + last_word
+    assert policy(folder, "import-mosquitto", "acl", "--write").stdout.startswith("Added 0 rules")
+    assert users.read_text() == known + ROGERS + last_word
+
+
+def test_import_makes_the_users_file_where_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text("pattern read a/%u\n")
+    assert policy(tmp_path, "import-mosquitto", "acl", "--write").returncode == 0
+    written = (tmp_path / "users.yaml").read_text()
+    assert written.endswith('  - {user: "*", allow: [subscribe], topics: ["a/%u"]}\n')
+    assert "{group: admin, allow: [publish, subscribe]" in written
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "message"),
+    [
+        (b"topic x\nfoo\n", 1, "acl:2: foo is none of user, topic and pattern"),
+        (b"topic a\n# \xff\n", 1, "acl:2: this is not UTF-8 text"),
+        (b"#" * 1024 * 1024 + b"\n", 1, "acl is too long: 1048576 bytes at most"),
+        (None, 2, "acl can't be read: No such file or directory"),
+    ],
+)
+def test_import_says_what_is_wrong_with_the_file_and_writes_nothing(
+    content: bytes | None, code: int, message: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "acl").write_bytes(content)
+    told = policy(tmp_path, "import-mosquitto", "acl", "--write")
+    assert (told.returncode, told.stdout) == (code, "")
+    assert message in told.stderr
+    assert not (tmp_path / "users.yaml").exists()

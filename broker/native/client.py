@@ -277,10 +277,10 @@ class Client:
             self._connection.send_packet(packet)
             return
         self._unsettled += 1
-        if self._unsettled == MAX_UNSETTLED and not self._is_held:
+        if not self._is_held and (self._unsettled >= MAX_UNSETTLED or store.is_behind):
             self._is_held = True
             self._connection.hold()
-        store.after(partial(self._settled, packet))
+        store.after(partial(self._settled, packet), self._connection)
 
     def _settled(self, packet: Packet) -> None:
         self._unsettled -= 1
@@ -322,18 +322,14 @@ class Client:
     def _pubrec(self, packet: Pubrec) -> None:
         assert self._session is not None
         failed = packet.reason.is_failure
+        since = self._core.store.noted
         is_known = self._session.received(packet.packet_id, failed=failed)
         if failed:
             self._go_on_replaying()
             return
         reason = Reason.SUCCESS if is_known else Reason.PACKET_IDENTIFIER_NOT_FOUND
-        pubrel = Pubrel(packet.packet_id, self._answer(reason))
         # Released before we know that it has it, it would come twice after a power cut.
-        self._session.record.after(partial(self._send_if_open, pubrel))
-
-    def _send_if_open(self, packet: Packet) -> None:
-        if self._connection.is_open:
-            self._connection.send_packet(packet)
+        self._settle(Pubrel(packet.packet_id, self._answer(reason)), since)
 
     def _pubrel(self, packet: Pubrel) -> None:
         assert self._session is not None
@@ -392,8 +388,9 @@ class Client:
         )
         if len(self._replays) >= MAX_REPLAYS or not self._core.has_room(session, grant):
             return Reason.QUOTA_EXCEEDED, None, False
-        session.record.granted(grant)
-        return Reason(request.qos), grant, self._core.subscribe(session, grant)
+        is_new = self._core.subscribe(session, grant)
+        session.record.granted(grant, is_new=is_new)
+        return Reason(request.qos), grant, is_new
 
     def _replay(self, session: MqttSession) -> Iterator[bool]:
         """Send the retained messages of new subscriptions, each as it is when its turn comes.

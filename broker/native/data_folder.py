@@ -26,7 +26,8 @@ from broker.native.database import (
 from broker.native.mqtt_session import MqttSession
 from broker.native.record import OFF_STORE, Store
 from broker.native.routed import Routed
-from broker.native.store import GATHER_S, RETRY_S, DurableStore, SessionRecord
+from broker.native.session_record import SessionRecord
+from broker.native.store import GATHER_S, RETRY_S, DurableStore
 from broker.native.writer_thread import WriterThread
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ to mean something after a restart; `offset` is what the wall clock is ahead of t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 from broker.errors import EngineError
 from broker.link import QoS
-from broker.native.batch import Batch, SessionRow
+from broker.native.batch import Batch, Changes, SessionRow
 from broker.native.delivery import Delivery
 from broker.native.field import FieldReader
 from broker.native.properties import EMPTY, Holder, read_properties, write_properties
@@ -109,6 +109,9 @@ class Database:
             self._file.close()
             raise
         self._synchronous = "FULL" if durability == "power" else "NORMAL"
+        self._paths = (path, path.with_name(f"{path.name}-wal"))
+        self.size = 0
+        """Bytes on the disk after the last write."""
 
     def load(self, offset: float) -> Contents:
         """All that is there; from now on, until `close`, the file counts as not stopped.
@@ -154,6 +157,8 @@ class Database:
             if self._file.in_transaction:
                 run("ROLLBACK")
             raise
+        with suppress(OSError):
+            self.size = sum(each.stat().st_size for each in self._paths if each.exists())
 
     def close(self, *, is_complete: bool) -> None:
         """Let go of the file; `is_complete` says that it holds all that it should."""
@@ -238,22 +243,26 @@ class Database:
         self._many(
             "INSERT OR REPLACE INTO subscription VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
-                (*key, row.qos, row.no_local, row.retain_as_published, row.identifier)
-                for key, row in batch.subscriptions.items()
-                if row is not None
+                (session, *key, row.qos, row.no_local, row.retain_as_published, row.identifier)
+                for session, changes in batch.subscriptions.items()
+                for key, row in changes.put_ones
             ],
         )
         self._many(
             "DELETE FROM subscription WHERE session = ? AND share = ? AND filter = ?",
-            [key for key, row in batch.subscriptions.items() if row is None],
+            [
+                (session, *key)
+                for session, changes in batch.subscriptions.items()
+                for key in changes.dropped_ones
+            ],
         )
         self._many(
             "INSERT OR REPLACE INTO received VALUES (?, ?)",
-            [key for key, is_open in batch.received.items() if is_open],
+            list(_received(batch, is_open=True)),
         )
         self._many(
             "DELETE FROM received WHERE session = ? AND packet_id = ?",
-            [key for key, is_open in batch.received.items() if not is_open],
+            list(_received(batch, is_open=False)),
         )
         self._write_owed(batch, offset)
         for table in _OWNED_TABLES:
@@ -262,7 +271,7 @@ class Database:
             )
         self._many("DELETE FROM session WHERE number = ?", [(each,) for each in batch.forgotten])
 
-    def _write_retained(self, retained: dict[str, Routed | None], offset: float) -> None:
+    def _write_retained(self, retained: Changes[str, Routed], offset: float) -> None:
         self._many(
             "INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?)",
             [
@@ -273,13 +282,12 @@ class Database:
                     write_properties(row.properties, Holder.PUBLISH),
                     _shifted(row.expires_at, offset),
                 )
-                for topic, row in retained.items()
-                if row is not None
+                for topic, row in retained.put_ones
             ],
         )
         self._many(
             "DELETE FROM retained WHERE topic = ?",
-            [(topic,) for topic, row in retained.items() if row is None],
+            [(topic,) for topic in retained.dropped_ones],
         )
 
     def _write_owed(self, batch: Batch, offset: float) -> None:
@@ -330,6 +338,13 @@ class Database:
     def _many(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
         if rows:
             self._file.executemany(statement, rows)
+
+
+def _received(batch: Batch, *, is_open: bool) -> Iterator[tuple[int, int]]:
+    for session, numbers in batch.received.items():
+        for packet_id, found in numbers.items():
+            if found is is_open:
+                yield session, packet_id
 
 
 def is_corrupt(error: Exception) -> bool:

@@ -15,6 +15,7 @@ from broker.native.router import ShareGroup
 class Wire(Protocol):
     """The connection of a session that is there."""
 
+    is_open: bool
     version: Version
     window: int
     """How many QoS 1 and 2 messages the client takes unacknowledged [MQTT5-3.3.4-9]."""

@@ -131,8 +131,9 @@ class MqttSession:
         if failed:  # [MQTT5-4.3.3-4]: no PUBREL
             self._done(delivery)
             return True
-        delivery.is_received = True
-        self.record.put(delivery)
+        if not delivery.is_received:
+            delivery.is_received = True
+            self.record.put(delivery)
         return True
 
     def _done(self, delivery: Delivery) -> None:
@@ -283,7 +284,7 @@ class MqttSession:
         self.record.put(delivery)
         if delivery.qos is QoS.EXACTLY_ONCE:
             # Sent before its number is durable, it would come twice after a power cut.
-            self.record.after(partial(self._send_recorded, delivery, wire))
+            self.record.after(partial(self._send_recorded, delivery, wire), wire)
         else:
             self._send(delivery, wire, dup=False)
 

@@ -6,10 +6,11 @@ A `Record` is one MQTT session's page in the store. A session that ends with its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from broker.native.answers import Addressee
     from broker.native.delivery import Delivery
     from broker.native.mqtt_session import MqttSession
     from broker.native.routed import Routed
@@ -30,13 +31,16 @@ class Record(Protocol):
 
     def released(self, packet_id: int) -> None: ...
 
-    def granted(self, grant: Grant) -> None:
-        """A subscription is in force, in place of one to the same filter."""
+    def granted(self, grant: Grant, *, is_new: bool) -> None:
+        """A subscription is in force; it is new, or in place of one to the same filter."""
 
     def revoked(self, topic_filter: str, share: str | None) -> None: ...
 
-    def after(self, then: Callable[[], None]) -> None:
-        """Call `then` when all that was recorded until now is durable; now, where it is."""
+    def after(self, then: Callable[[], None], addressee: Addressee) -> None:
+        """Call `then` when all that was recorded until now is durable; now, where it is.
+
+        Where its addressee has left by then, nobody calls it.
+        """
 
 
 class Store(Protocol):
@@ -54,14 +58,24 @@ class Store(Protocol):
     def forget(self, session: MqttSession) -> None:
         """The session has ended."""
 
-    def retained(self, message: Routed) -> None:
-        """A topic has a new retained message, or none any more where the payload is empty."""
+    def retained(self, message: Routed, *, is_new: bool) -> None:
+        """A topic has another retained message, its first, or none where the payload is empty."""
 
     def expired(self, topic: str) -> None:
         """A topic's retained message is of no use any more."""
 
-    def after(self, then: Callable[[], None]) -> None:
-        """Call `then` when all that was noted until now is durable; now, where it is."""
+    @property
+    def is_behind(self) -> bool:
+        """Whether no client should make many more answers wait."""
+
+    def after(self, then: Callable[[], None], addressee: Addressee) -> None:
+        """Call `then` when all that was noted until now is durable; now, where it is.
+
+        Where its addressee has left by then, nobody calls it.
+        """
+
+    def report(self) -> Mapping[str, int | str]:
+        """What there is to tell of it, by name."""
 
 
 class Off:
@@ -75,11 +89,11 @@ class Off:
 
     def released(self, packet_id: int) -> None: ...
 
-    def granted(self, grant: Grant) -> None: ...
+    def granted(self, grant: Grant, *, is_new: bool) -> None: ...
 
     def revoked(self, topic_filter: str, share: str | None) -> None: ...
 
-    def after(self, then: Callable[[], None]) -> None:
+    def after(self, then: Callable[[], None], _addressee: Addressee) -> None:
         then()
 
 
@@ -90,6 +104,7 @@ class OffStore:
     """The store of a broker that keeps nothing."""
 
     noted = 0
+    is_behind = False
 
     def joined(self, _session: MqttSession) -> Record:
         return OFF
@@ -98,12 +113,15 @@ class OffStore:
 
     def forget(self, session: MqttSession) -> None: ...
 
-    def retained(self, message: Routed) -> None: ...
+    def retained(self, message: Routed, *, is_new: bool) -> None: ...
 
     def expired(self, topic: str) -> None: ...
 
-    def after(self, then: Callable[[], None]) -> None:
+    def after(self, then: Callable[[], None], _addressee: Addressee) -> None:
         then()
+
+    def report(self) -> Mapping[str, int | str]:
+        return {}
 
 
 OFF_STORE = OffStore()

@@ -52,7 +52,7 @@ class RetainedMessages:
         if not message.payload:  # [MQTT-3.3.1-6]
             if old is not None:
                 self._remove(topic)
-                self.store.retained(message)
+                self.store.retained(message, is_new=False)
             return True
         grown = self.bytes + message.size
         grown += _names_bytes(topic) if old is None else -old.size
@@ -68,7 +68,7 @@ class RetainedMessages:
             self._root.add(topic)
         if message.expires_at is not None:
             self._will_expire(message.expires_at, topic)
-        self.store.retained(message)
+        self.store.retained(message, is_new=old is None)
         return True
 
     def purge(self, now: float) -> None:

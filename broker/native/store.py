@@ -3,7 +3,8 @@
 The event loop only notes what has changed. A batch is handed to the writer at most `GATHER_S`
 after its first note, or when the batch before it is written; so there are never more than two.
 Where the disk is slow, answers wait, and with them the clients. Where it refuses, the broker says
-so once and goes on in memory; what could not be written is kept, and tried again.
+so once and goes on in memory; what could not be written is kept, and tried again. Where it hangs,
+the broker says so once, too; what needs no disk goes on.
 """
 
 from __future__ import annotations
@@ -11,18 +12,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from sqlite3 import Error as SqliteError
 
-from broker.native.batch import Batch, DeliveryRow, SessionRow
+from broker.native.answers import MAX_WAITING, SOMEBODY, Addressee, Answers
+from broker.native.batch import Batch, Changes, SessionRow
 from broker.native.database import Database
-from broker.native.delivery import Delivery
 from broker.native.mqtt_session import MqttSession
 from broker.native.record import OFF, Record
-from broker.native.routed import Routed, Stored
-from broker.native.router import Grant
+from broker.native.routed import Routed
+from broker.native.session_record import SessionRecord
 
 log = logging.getLogger(__name__)
 
@@ -33,78 +33,11 @@ RETAINED_S = 1.0
 """How often retained QoS 0 values are written, the newest of each topic."""
 
 RETRY_S = 10.0
-SLICE = 500
-"""Answers that are sent in one turn of the loop."""
+HANG_S = 3.0
+"""How long a batch may take before that is worth a word: the slowest card does it in one."""
 
 CLOSE_S = 2.0
 """How long the last batch may take when the broker stops."""
-
-
-class SessionRecord:
-    """One session's page in a `DurableStore`; see `Record`."""
-
-    __slots__ = ("_store", "number")
-
-    def __init__(self, store: DurableStore, number: int) -> None:
-        self._store = store
-        self.number = number
-
-    def put(self, delivery: Delivery) -> None:
-        store, message = self._store, delivery.message
-        stored = message.stored
-        if not delivery.number:
-            if stored is None:
-                stored = message.stored = Stored(store.new_number())
-                store.batch.messages[stored.number] = message
-            stored.holders += 1
-            delivery.number = store.new_number()
-        assert stored is not None
-        store.batch.deliveries[self.number, delivery.number] = DeliveryRow(
-            stored.number,
-            delivery.qos,
-            delivery.retain,
-            delivery.identifiers,
-            delivery.packet_id,
-            delivery.is_received,
-        )
-        store.note()
-
-    def drop(self, delivery: Delivery) -> None:
-        if not delivery.number:
-            return
-        self._store.batch.drop_delivery(self.number, delivery.number)
-        self.let_go(delivery)
-        self._store.write_soon()
-
-    def let_go(self, delivery: Delivery) -> None:
-        """Drop the message too where nobody else is owed it."""
-        stored = delivery.message.stored
-        assert stored is not None
-        delivery.number = 0
-        stored.holders -= 1
-        if not stored.holders:
-            delivery.message.stored = None
-            self._store.batch.drop_message(stored.number)
-
-    def received(self, packet_id: int) -> None:
-        self._store.batch.received[self.number, packet_id] = True
-        self._store.note()
-
-    def released(self, packet_id: int) -> None:
-        self._store.batch.received[self.number, packet_id] = False
-        self._store.note()
-
-    def granted(self, grant: Grant) -> None:
-        key = (self.number, grant.share or "", grant.topic_filter)
-        self._store.batch.subscriptions[key] = grant
-        self._store.note()
-
-    def revoked(self, topic_filter: str, share: str | None) -> None:
-        self._store.batch.subscriptions[self.number, share or "", topic_filter] = None
-        self._store.note()
-
-    def after(self, then: Callable[[], None]) -> None:
-        self._store.after(then)
 
 
 class DurableStore:
@@ -127,13 +60,15 @@ class DurableStore:
         self._next_number = next_number
         self.batch = Batch(next_number)
         self._writing: asyncio.Future[None] | None = None
+        self._in_writing = 0
+        self._hang_timer: asyncio.TimerHandle | None = None
+        self._hangs_since: float | None = None
         self._is_due = False
         self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
-        self._unhurried: dict[str, Routed | None] = {}
+        self._unhurried: Changes[str, Routed] = Changes()
         self._unhurried_timer: asyncio.TimerHandle | None = None
-        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
-        self._durable = 0
+        self._answers = Answers()
         self.noted = 0
         self.is_failing = False
         self.failures = 0
@@ -141,11 +76,34 @@ class DurableStore:
         self.undurable = 0
         """Notes that were answered without being durable, because the disk refused."""
         self.commits = 0
+        self.written = 0
+        """Rows that came into the file, changed there or went away."""
+        self.hangs = 0
+        """Times at which a batch took longer than `HANG_S`."""
 
     @property
     def waiting(self) -> int:
         """Answers that wait for the disk now."""
-        return len(self._waiting)
+        return len(self._answers)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so many of them wait that no client should cause many more."""
+        return len(self._answers) >= MAX_WAITING
+
+    def report(self) -> Mapping[str, int | str]:
+        """What there is to tell of it, by name."""
+        state = "refusing" if self.is_failing else "ok" if self._hangs_since is None else "hanging"
+        return {
+            "state": state,
+            "written": self.written,
+            "pending": self._in_writing + len(self.batch) + len(self._unhurried),
+            "waiting": self.waiting,
+            "errors": self.failures,
+            "undurable": self.undurable,
+            "hangs": self.hangs,
+            "size": self._database.size,
+        }
 
     # --- from the broker
 
@@ -174,25 +132,25 @@ class DurableStore:
         self.batch.forget(record.number)
         self.write_soon()
 
-    def retained(self, message: Routed) -> None:
+    def retained(self, message: Routed, *, is_new: bool) -> None:
         topic = message.topic
         if topic.startswith("$"):  # the broker's own say, which is made anew
             return
-        if message.qos:
-            self._unhurried.pop(topic, None)
-            self.batch.retained[topic] = message if message.payload else None
-            self.note()
+        if not message.qos:
+            self._write_unhurried(topic, message if message.payload else None, is_new=is_new)
+            return
+        is_new = not self._unhurried.forget(topic) and is_new
+        if message.payload:
+            self.batch.retained.put(topic, message, is_new=is_new)
         else:
-            self._write_unhurried(topic, message if message.payload else None)
+            self.batch.retained.drop(topic)
+        self.note()
 
     def expired(self, topic: str) -> None:
         self._write_unhurried(topic, None)
 
-    def after(self, then: Callable[[], None]) -> None:
-        if not self._waiting and self._durable >= self.noted:
-            then()
-        else:
-            self._waiting.append((self.noted, then))
+    def after(self, then: Callable[[], None], addressee: Addressee = SOMEBODY) -> None:
+        self._answers.after(self.noted, then, addressee)
 
     # --- from the records
 
@@ -206,7 +164,7 @@ class DurableStore:
         self.noted += 1
         if self.is_failing:
             self.undurable += 1
-            self._durable = self.noted
+            self._answers.durable = self.noted
         else:
             self.write_soon()
 
@@ -224,15 +182,18 @@ class DurableStore:
         )
         self.write_soon()
 
-    def _write_unhurried(self, topic: str, message: Routed | None) -> None:
-        self._unhurried[topic] = message
+    def _write_unhurried(self, topic: str, message: Routed | None, *, is_new: bool = False) -> None:
+        if message is None:
+            self._unhurried.drop(topic)
+        else:
+            self._unhurried.put(topic, message, is_new=is_new)
         if self._unhurried_timer is None:
             self._unhurried_timer = self._loop.call_later(RETAINED_S, self._take_unhurried)
 
     def _take_unhurried(self) -> None:
         self._unhurried_timer = None
-        self.batch.retained |= self._unhurried
-        self._unhurried = {}
+        self.batch.retained.take_in(self._unhurried)
+        self._unhurried = Changes()
         self.write_soon()
 
     def _hand_over(self) -> None:
@@ -243,8 +204,10 @@ class DurableStore:
         batch, self.batch = self.batch, Batch(self._next_number)
         batch.mark = self.noted
         if not batch:  # what came is gone already
-            self._settle(batch.mark)
+            self._answers.settle(batch.mark)
             return
+        self._in_writing = len(batch)
+        self._hang_timer = self._loop.call_later(HANG_S, self._hangs)
         offset = time.time() - self._loop.time()
         self._writing = self._loop.run_in_executor(
             self._thread, self._database.write, batch, offset
@@ -254,9 +217,12 @@ class DurableStore:
     def _written(self, batch: Batch, done: asyncio.Future[None]) -> None:
         """The one place where the writer's thread comes back to the loop."""
         self._writing = None
+        self._goes_on()
+        rows, self._in_writing = self._in_writing, 0
         error = done.exception()
         if error is None:
             self.commits += 1
+            self.written += rows
             if self.is_failing:
                 self.is_failing = False
                 self.write_soon()
@@ -264,9 +230,27 @@ class DurableStore:
             if self._is_due:
                 self._is_due = False
                 self._hand_over()
-            self._settle(batch.mark)
+            self._answers.settle(batch.mark)
         else:
             self._failed(batch, error)
+
+    def _hangs(self) -> None:
+        self.hangs += 1
+        self._hangs_since = self._loop.time() - HANG_S
+        log.error(
+            "The disk has not taken what the broker keeps for %.0f s: what is to be acknowledged"
+            " waits for it, all else goes on.",
+            HANG_S,
+        )
+
+    def _goes_on(self) -> None:
+        if self._hang_timer is not None:
+            self._hang_timer.cancel()
+        if self._hangs_since is not None:
+            log.warning(
+                "The disk answers again, after %.0f s.", self._loop.time() - self._hangs_since
+            )
+            self._hangs_since = None
 
     def _failed(self, batch: Batch, error: BaseException) -> None:
         self.failures += 1
@@ -279,29 +263,11 @@ class DurableStore:
                 error,
                 self._retry_s,
             )
-        self.undurable += self.noted - self._durable
+        self.undurable += self.noted - self._answers.durable
         self._is_due = False
         self._stop_timer()
         self._timer = self._loop.call_later(self._retry_s, self._hand_over)
-        self._settle(self.noted)
-
-    def _settle(self, mark: int) -> None:
-        self._durable = max(self._durable, mark)
-        self._answer()
-
-    def _answer(self) -> None:
-        try:
-            for _ in range(SLICE):
-                if not self._may_answer:
-                    return
-                self._waiting.popleft()[1]()
-        finally:  # one answer's fault must not keep back the others
-            if self._may_answer:
-                self._loop.call_soon(self._answer)
-
-    @property
-    def _may_answer(self) -> bool:
-        return bool(self._waiting) and self._waiting[0][0] <= self._durable
+        self._answers.settle(self.noted)
 
     async def close(self) -> None:
         """Write the rest and mark the file as stopped, unless that takes too long."""
@@ -316,12 +282,20 @@ class DurableStore:
                     self._thread, lambda: self._database.close(is_complete=is_complete)
                 )
         except TimeoutError:
-            log.error("The disk is too slow to write the last of what the broker keeps.")
+            log.error(
+                "The disk is too slow to write the last of what the broker keeps: %d changes are"
+                " not written.",
+                self._in_writing + len(self.batch),
+            )
+            # Its turn comes if the disk goes on before the program has ended.
+            self._thread.submit(self._database.close, is_complete=False)
         except SqliteError as error:
             log.error("What the broker keeps could not be closed as it should be (%s).", error)
         finally:
             self._is_closed = True
             self._stop_timer()
+            if self._hang_timer is not None:
+                self._hang_timer.cancel()
 
     async def _write_the_rest(self) -> None:
         while True:

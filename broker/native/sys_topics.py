@@ -124,6 +124,9 @@ class SysTopics:
         counters, census = self._core.counters, self._core.census()
         numbers = totals(counters, census) | levels(counters, census)
         values = {name: str(number) for name, number in numbers.items()}
+        values.update(
+            (f"store/{name}", str(value)) for name, value in self._core.store.report().items()
+        )
         values["uptime"] = f"{monotonic() - self._began:.0f} seconds"
         return values
 

@@ -63,6 +63,7 @@ class Wire:
     """A client that takes some messages at once and answers nothing by itself."""
 
     has_room = True
+    is_open = True
 
     def __init__(self) -> None:
         self.version = Version.V5
@@ -156,17 +157,18 @@ class Life:
     def grant(self, name: str, grant: Grant, is_wanted: bool) -> None:
         session = self.sessions.get(name)
         if session is not None and is_wanted:
-            self.grants[name][grant.topic_filter, grant.share] = grant
-            session.record.granted(grant)
+            key = (grant.topic_filter, grant.share)
+            session.record.granted(grant, is_new=key not in self.grants[name])
+            self.grants[name][key] = grant
         elif session is not None:
             self.grants[name].pop((grant.topic_filter, grant.share), None)
             session.record.revoked(grant.topic_filter, grant.share)
 
     def retain(self, message: Routed) -> None:
-        self.retained.pop(message.topic, None)
+        is_new = self.retained.pop(message.topic, None) is None
         if message.payload:
             self.retained[message.topic] = message
-        self.store.retained(message)
+        self.store.retained(message, is_new=is_new)
 
     def refuse(self, refuses: bool) -> None:
         self.database.refuses = refuses

@@ -17,6 +17,7 @@ Q0, Q1, Q2 = QoS.AT_MOST_ONCE, QoS.AT_LEAST_ONCE, QoS.EXACTLY_ONCE
 class FakeWire:
     """A connection without a socket; what it was given, taken apart."""
 
+    is_open = True
     version = Version.V5
     aliases: TopicAliases | None = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -62,11 +62,11 @@ class BrowserSession:
 
 @contextlib.asynccontextmanager
 async def browsing(
-    page_url: str, *filters: str, **options: object
+    page_url: str, *filters: str, headers: Mapping[str, str] | None = None, **options: object
 ) -> AsyncIterator[BrowserSession]:
     """A session at a page's URL that subscribes to filters, if any are named."""
     url = page_url.replace("http://", "ws://") + "/api/ws"
-    async with connect(url, max_size=None) as connection:
+    async with connect(url, max_size=None, additional_headers=headers) as connection:
         session = BrowserSession(connection)
         reading = asyncio.create_task(session.read())
         try:

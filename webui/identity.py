@@ -37,6 +37,11 @@ class Identity:
     """The cookie that they came with."""
 
     @property
+    def who(self) -> str:
+        """For people: who this is, within a sentence."""
+        return f"user {self.user!a}" if self.user is not None else "somebody without a login"
+
+    @property
     def end(self) -> End | None:
         """When and how their sessions end; None where nothing ends by itself."""
         if self.login is None:

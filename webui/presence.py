@@ -6,13 +6,12 @@ import logging
 import re
 import time
 from collections import deque
-from datetime import UTC, datetime
 from typing import Literal
 
 import msgspec
 
-from broker.errors import LinkError
 from broker.link import Link, Message, QoS
+from webui.event import event_message, iso_time, published
 from webui.roster import OpenSession, Roster, Transport
 
 PERIOD_S = 1.0
@@ -80,7 +79,7 @@ class PresenceTeller:
 
     def __init__(self, base_topic: str, node: str, roster: Roster) -> None:
         self.topic = presence_topic(base_topic, node)
-        self._event_topic = f"{base_topic}/bridge/event"
+        self._base_topic = base_topic
         self._node = node
         self._roster = roster
         self._events: list[SessionEvent] = []
@@ -105,13 +104,13 @@ class PresenceTeller:
         message = self._presence()
         is_news = not self._is_told or message.payload != self._told[-1]
         # QoS 1 waits while the link is down: then the newest is enough, when it is back.
-        if is_news and link.is_up and _published(link, message):
+        if is_news and link.is_up and published(link, message):
             self._is_told = True
             self._told.append(message.payload)
 
     def farewell(self, link: Link) -> None:
         """Say that nobody is here any more, before an orderly end."""
-        _published(link, _message(self.topic, Presence("offline")))
+        published(link, _message(self.topic, Presence("offline")))
 
     def _presence(self) -> Message:
         names = sorted({name for each in self._roster if (name := each.identity.user) is not None})
@@ -149,32 +148,22 @@ class PresenceTeller:
             "session_opened" if came else "session_closed"
         )
         user, transport = session.identity.user, session.transport
-        self._events.append(SessionEvent(kind, _now(), self._node, session.id, user, transport))
+        self._events.append(
+            SessionEvent(kind, iso_time(time.time()), self._node, session.id, user, transport)
+        )
 
     def _tell_events(self, link: Link) -> None:
         events: list[SessionEvent | SessionsEvent] = [*self._events]
         if self._untold:
-            events.append(SessionsEvent("sessions_changed", _now(), self._node, self._untold))
+            events.append(
+                SessionsEvent("sessions_changed", iso_time(time.time()), self._node, self._untold)
+            )
         self._events.clear()
         self._untold = 0
         for event in events:  # of QoS 0, so what the link doesn't take is lost
-            if not _published(link, Message(self._event_topic, msgspec.json.encode(event))):
+            if not published(link, event_message(self._base_topic, event)):
                 return
 
 
 def _message(topic: str, presence: Presence) -> Message:
     return Message(topic, msgspec.json.encode(presence), QoS.AT_LEAST_ONCE, retain=True)
-
-
-def _published(link: Link, message: Message) -> bool:
-    try:
-        link.publish(message)
-    except LinkError as error:
-        log.debug("Not published for now: %s", error)
-        return False
-    return True
-
-
-def _now() -> str:
-    moment = datetime.fromtimestamp(time.time(), UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

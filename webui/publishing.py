@@ -30,8 +30,8 @@ def publisher(link: Link) -> PublishAs:
     def publish(identity: Identity, publication: Publication, frame_id: int = 0) -> None:
         message = to_message(publication, frame_id)
         if not identity.may_publish(message.topic):
-            who = f"user {identity.user}" if identity.user else "nobody without a login"
-            raise RefusedError("forbidden", f"{who} may not publish to {message.topic}", frame_id)
+            sentence = f"{identity.who} may not publish to {message.topic}"
+            raise RefusedError("forbidden", sentence, frame_id)
         try:
             link.publish(message)
         except LinkAwayError as error:

@@ -71,18 +71,20 @@ async def serving_web(
             lambda: state.end_sessions(USERS_CHANGED, "the users or their rules have changed")
         )
         presence = PresenceTeller(base_topic, node, state.roster)
-        telling = asyncio.create_task(_tell(presence, bridge, hub, link))
+        telling = asyncio.create_task(_tell(presence, bridge, state, link))
         try:
             async with serving_http(app, state, sockets):
                 yield
         finally:
             telling.cancel()
             await asyncio.wait([telling])
+            state.audit.tell(link)
             presence.farewell(link)
 
 
-async def _tell(presence: PresenceTeller, bridge: Bridge, hub: Hub, link: Link) -> None:
+async def _tell(presence: PresenceTeller, bridge: Bridge, state: WebState, link: Link) -> None:
     while True:
-        held = hub.last_payload(presence.topic)
+        held = state.hub.last_payload(presence.topic)
         presence.tick(link, link_ups=bridge.link_ups, held=held)
+        state.audit.tell(link)
         await asyncio.sleep(PERIOD_S)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from broker.serving import Attach
+from webui.audit import Audit, audited
 from webui.authenticator import Authenticator
 from webui.ending import Ending
 from webui.hub import Hub
@@ -41,10 +42,14 @@ class WebState:
     roster: Roster = field(default_factory=Roster)
     rate: PublishRate = field(default_factory=PublishRate)
     stopping: Ending = field(default_factory=Ending)
+    audit: Audit = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.audit = Audit(self.base_topic, self.node)
 
     def publish_from(self, address: str) -> PublishAs:
-        """How somebody at this address publishes: no faster than one may."""
-        return limited(self.publish, self.rate, address)
+        """How somebody at this address publishes: no faster than one may, and written down."""
+        return audited(limited(self.publish, self.rate, address), self.audit)
 
     def end_sessions(
         self, code: int, reason: str, *, whose: Callable[[Identity], bool] = lambda _: True

@@ -152,6 +152,7 @@ def _web(
         base_topic=config.base_topic,
         topics=config.web.topics,
         node=config.web.node or node_name(socket.gethostname(), sockets[0].getsockname()[1]),
+        version=__version__,
         attach=attach,
     )
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from broker.link import Connect
 from gateway.config import DeviceConfig
-from gateway.device import Device
+from gateway.device import Device, iso_time
 from gateway.errors import GatewayError
 from gateway.handoff import DeviceMeasurement, Handoff, Item
+from gateway.latency import PublishLatency
 from gateway.points.names import PointNames
 from gateway.publisher import Publisher, subscriptions, will
 from gateway.readers import Buses, build, describer
@@ -37,15 +39,17 @@ async def reading(
     """
     rivalry = Rivalry(base_topic, instance=secrets.token_hex(8))
     readers: dict[str, SupervisedReader] = {}
+    latency = PublishLatency()
     publisher = Publisher(
         base_topic,
         {device.name: _device(device, base_topic) for device in devices},
         rivalry,
         counts=lambda name: _counts(readers[name]),
+        besides=lambda: {"time": iso_time(_now_ms()), "read_to_publish": latency.summary()},
     )
     loop = asyncio.get_running_loop()
     alarm = Alarm(loop, publisher)
-    handoff = Handoff(loop, lambda items: _deliver(items, publisher, alarm))
+    handoff = Handoff(loop, lambda items: _deliver(items, publisher, alarm, latency))
     buses = Buses()
     for device in devices:
         reader = build(device.reader, device.decoder, buses=buses)
@@ -122,7 +126,9 @@ async def _tick(
             )
 
 
-def _deliver(items: Sequence[Item], publisher: Publisher, alarm: Alarm) -> None:
+def _deliver(
+    items: Sequence[Item], publisher: Publisher, alarm: Alarm, latency: PublishLatency
+) -> None:
     """One burst, in its order; neighbouring measurements are handed on together."""
     now_s = alarm.now_s
     measurements: list[DeviceMeasurement] = []
@@ -138,6 +144,12 @@ def _deliver(items: Sequence[Item], publisher: Publisher, alarm: Alarm) -> None:
             publisher.went_offline(item.device, item.reason)
     publisher.measured(measurements, now_s)
     alarm.set()
+    if measurements:
+        latency.observe(measurements[0].measurement.time_ms, _now_ms())
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _counts(reader: SupervisedReader) -> Mapping[str, object]:

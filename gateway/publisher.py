@@ -60,12 +60,14 @@ class Publisher:
         devices: Mapping[str, Device],
         rivalry: Rivalry,
         counts: Callable[[str], Mapping[str, object]] = lambda _device: {},
+        besides: Callable[[], Mapping[str, object]] = dict,
     ) -> None:
-        """`counts` is what a device's reader counts, for `bridge/health`."""
+        """For `bridge/health`: what a device's reader `counts`, and what to say `besides`."""
         self._base = base_topic
         self._devices = devices
         self._rivalry = rivalry
         self._counts = counts
+        self._besides = besides
         self._link: Link | None = None
         self._may_publish = False
         self._has_left = False
@@ -273,7 +275,8 @@ class Publisher:
         reasons = {name: device.reason for name, device in self._devices.items()}
         if reasons == self._reasons:
             return
-        value = {"devices": {name: self._device_health(name) for name in self._devices}}
+        health = {name: self._device_health(name) for name in self._devices}
+        value = {**self._besides(), "devices": health}
         if self._publish((retained_json(f"{self._base}/bridge/health", value),)):
             self._reasons = reasons
 

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Mount, WebSocketRoute
 from webui.errors import RefusedError
 from webui.identity import identity_of
 from webui.login import LOG_IN, LOG_OUT, ME
+from webui.metrics import METRICS
 from webui.operation import Operation, json_response, query_of, request_body
 from webui.roster import address_of
 from webui.session_list import SESSIONS
@@ -140,6 +141,7 @@ OPERATIONS = (
     LOG_OUT,
     EVENTS,
     SESSIONS,
+    METRICS,
     Operation("GET", "/health/live", live, answer=Live),
     Operation("GET", "/health/ready", ready, answer=Ready, otherwise={503: NotReady}),
 )

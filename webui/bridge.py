@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from broker.errors import LinkError
 from broker.link import Link, Message, Subscription
@@ -41,10 +41,20 @@ class Bridge:
     `link_ups` is how often the link came up.
     """
 
-    def __init__(self, hub: Hub, pacer: Pacer, base_topic: str, node: str) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        pacer: Pacer,
+        base_topic: str,
+        node: str,
+        health_came: Callable[[bytes, int], None] = lambda _payload, _now_ms: None,
+    ) -> None:
+        """`health_came` is told of `bridge/health` when it comes live, and when: ms since 1970."""
         self.sentinel_topic = f"{presence_topic(base_topic, node)}/sync"
         self._base = base_topic
         self._devices_topic = f"{base_topic}/bridge/devices"
+        self._health_topic = f"{base_topic}/bridge/health"
+        self._health_came = health_came
         self._hub = hub
         self._pacer = pacer
         self._link: Link | None = None
@@ -77,6 +87,9 @@ class Bridge:
         if not self._is_marked:
             self._mark_end_of_replay()
         now_ms = time.time_ns() // 1_000_000
+        last = messages[-1]  # one message of a burst is enough to look at
+        if last.topic == self._health_topic and not self._reason:
+            self._health_came(last.payload, now_ms)
         sentinel, devices = self.sentinel_topic, self._devices_topic
         start = 0
         for place, message in enumerate(messages):

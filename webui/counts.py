@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from webui.wire import Gap
+from webui.wire import Gap, GapReason
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class Counts:
     bytes_out: int = 0
     conflated: int = 0
     missed: int = 0
-    gaps: Counter[str] = field(default_factory=Counter)
+    gaps: Counter[GapReason] = field(default_factory=Counter)
 
     def frame(self, messages: int, size: int) -> None:
         """One frame of messages went to one session."""

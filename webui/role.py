@@ -17,8 +17,11 @@ from webui.authenticator import Authenticator
 from webui.bridge import Bridge, subscriptions
 from webui.cookie import LoginCookie
 from webui.door import Door
+from webui.hops import Hops
 from webui.hub import Hub
 from webui.kept import keeps_last_value
+from webui.metric_sources import hub_metrics, link_metrics, reader_metrics, session_metrics
+from webui.metrics import register
 from webui.pacer import Pacer
 from webui.presence import PERIOD_S, PresenceTeller, will
 from webui.publishing import publisher
@@ -37,18 +40,20 @@ async def serving_web(
     base_topic: str,
     topics: Sequence[str],
     node: str,
+    version: str,
     attach: Attach | None = None,
 ) -> AsyncIterator[None]:
     """Relay the `topics` of a broker to browsers that come to `sockets`.
 
-    `node` is this web server's name among all that use one broker. `key` signs the cookies of
-    those who log in, so nodes with the same one share their logins; without one, logins end with
-    this process. `attach` takes MQTT over `/mqtt` to a broker in this process; without it there is
-    no `/mqtt`.
+    `node` is this web server's name among all that use one broker, `version` Fieldgate's. `key`
+    signs the cookies of those who log in, so nodes with the same one share their logins; without
+    one, logins end with this process. `attach` takes MQTT over `/mqtt` to a broker in this
+    process; without it there is no `/mqtt`.
     """
     hub = Hub(epoch=secrets.token_hex(4), keeps=keeps_last_value(base_topic))
-    pacer = Pacer(hub)
-    bridge = Bridge(hub, pacer, base_topic, node)
+    hops = Hops()
+    pacer = Pacer(hub, hops.delivered)
+    bridge = Bridge(hub, pacer, base_topic, node, hops.health_came)
     wanted = subscriptions(topics, bridge.sentinel_topic)
     gone = will(base_topic, node)
     async with connect(bridge, role="web", subscriptions=wanted, will=gone) as link:
@@ -65,7 +70,16 @@ async def serving_web(
             attach,
             topics,
             node,
+            version,
         )
+        sources = (
+            hub_metrics(hub),
+            session_metrics(state.roster),
+            link_metrics(bridge),
+            reader_metrics(hub.last_payload, base_topic),
+        )
+        hops.register(state.metrics)
+        register(sources, state.metrics, version=version)
         app = Doorkeeper(web_application(state, base_path=door.base_path), authenticator, door)
         users.on_change(
             lambda: state.end_sessions(USERS_CHANGED, "the users or their rules have changed")

@@ -26,6 +26,7 @@ MAX_PER_ADDRESS = 2_000
 machine itself is not counted: a proxy on it may stand for everybody."""
 
 Transport = Literal["websocket", "events", "tail"]
+Refusal = Literal["all", "address", "stopping"]
 
 
 @dataclass(eq=False, slots=True)
@@ -48,7 +49,7 @@ class Roster:
 
     def __init__(self) -> None:
         self.opened: Counter[Transport] = Counter()
-        self.refused: Counter[Literal["all", "address", "stopping"]] = Counter()
+        self.refused: Counter[Refusal] = Counter()
         self.is_stopping = False
         self._open: dict[int, OpenSession] = {}
         self._by_source: Counter[str] = Counter()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from prometheus_client import CollectorRegistry
+
 from broker.serving import Attach
 from webui.audit import Audit, audited
 from webui.authenticator import Authenticator
@@ -28,7 +30,7 @@ class WebState:
 
     `attach` is the way of `/mqtt` to the broker, where that runs in this process; `topics` are
     the topic filters that the bridge subscribes to, and `node` is this web server's name among
-    several.
+    several. `version` is Fieldgate's, `metrics` what Prometheus gets.
     """
 
     hub: Hub
@@ -39,6 +41,8 @@ class WebState:
     attach: Attach | None = None
     topics: Sequence[str] = ("#",)
     node: str = ""
+    version: str = "0"
+    metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
     roster: Roster = field(default_factory=Roster)
     rate: PublishRate = field(default_factory=PublishRate)
     stopping: Ending = field(default_factory=Ending)

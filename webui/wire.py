@@ -40,6 +40,7 @@ Mode = Literal["all", "latest"]
 FrameId = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 RateHz = Annotated[float, msgspec.Meta(gt=0, le=1000)]
 QoSLevel = Literal[0, 1, 2]
+GapReason = Literal["slow", "resume", "restart", "link"]
 
 
 class Subscribe(msgspec.Struct, tag_field="op", tag="subscribe", frozen=True):
@@ -108,7 +109,7 @@ class Gap(msgspec.Struct, tag_field="op", tag="gap", frozen=True):
     missed: int | None
     topics: list[str]
     reset: bool
-    reason: Literal["slow", "resume", "restart", "link"]
+    reason: GapReason
 
 
 class Unsubscribed(msgspec.Struct, tag_field="op", tag="unsubscribed"):

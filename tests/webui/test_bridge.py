@@ -193,6 +193,7 @@ async def relaying(broker: Mosquitto) -> AsyncIterator[str]:
         base_topic="fieldgate",
         topics=["#"],
         node="n1",
+        version="1.2.3",
     ):
         yield url
 

@@ -18,6 +18,7 @@ from webui.roster import address_of
 from webui.session_list import SESSIONS
 from webui.sse import EVENTS
 from webui.state import WebState
+from webui.tail import TAIL
 from webui.websocket import websocket_endpoint
 from webui.wire import (
     Publication,
@@ -140,6 +141,7 @@ OPERATIONS = (
     LOG_IN,
     LOG_OUT,
     EVENTS,
+    TAIL,
     SESSIONS,
     METRICS,
     Operation("GET", "/health/live", live, answer=Live),

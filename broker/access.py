@@ -11,6 +11,7 @@ from pathlib import Path
 
 from broker.attempts import Attempts, source_of
 from broker.errors import AccessError, TooManyAttemptsError
+from broker.file_stamp import Stamp, stamp_of
 from broker.mosquitto_acl import Imported, import_mosquitto
 from broker.password import CheckQueue, PasswordCheck
 from broker.policy import (
@@ -26,7 +27,7 @@ from broker.policy import (
 )
 from broker.site import host_refusal, is_host, origin_refusal
 from broker.user_edit import add_rules, add_user, list_users, remove_user, set_password
-from broker.users_file import Accounts, Stamp, create_with_admin, parse_users, read_users, stamp_of
+from broker.users_file import Accounts, create_with_admin, parse_users, read_users
 from broker.verdict import explained
 
 __all__ = [

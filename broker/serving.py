@@ -6,9 +6,8 @@ starts and stops nothing. Also here, for the other packages: how to listen on a 
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -21,7 +20,7 @@ from broker.config import BrokerConfig
 from broker.errors import EngineError, ListenError
 from broker.link import Connect, Endpoint, connect
 from broker.listen import is_loopback, listen, netloc
-from broker.tls import server_context
+from broker.tls import ServerCertificate
 
 __all__ = [
     "Attach",
@@ -82,17 +81,21 @@ async def serving(
         case "native":
             from broker.native import engine
 
-            async with engine.running(
-                config.listeners,
-                users,
-                anonymous=config.anonymous,
-                origins=origins,
-                tls=_server_context(config),
-                data=data,
-                base_topic=base_topic,
-                durability=config.durability,
-                max_keep_alive_s=config.max_keep_alive_s,
-            ) as (broker, urls):
+            certificate = _certificate(config)
+            async with (
+                certificate.watched() if certificate else nullcontext(),
+                engine.running(
+                    config.listeners,
+                    users,
+                    anonymous=config.anonymous,
+                    origins=origins,
+                    tls=certificate,
+                    data=data,
+                    base_topic=base_topic,
+                    durability=config.durability,
+                    max_keep_alive_s=config.max_keep_alive_s,
+                ) as (broker, urls),
+            ):
                 endpoint = Endpoint(urls[0])
                 yield ServedBroker("native", endpoint, broker.connect, urls, broker.attach)
         case "amqtt":
@@ -112,7 +115,7 @@ def check_engine(config: BrokerConfig, *, has_users: bool = False) -> None:
     if config.engine == "external":
         return
     if config.engine == "native":
-        _server_context(config)
+        _certificate(config)
         return
     if find_spec("amqtt") is None:
         raise EngineError(
@@ -138,12 +141,12 @@ def check_engine(config: BrokerConfig, *, has_users: bool = False) -> None:
         )
 
 
-def _server_context(config: BrokerConfig) -> ssl.SSLContext | None:
+def _certificate(config: BrokerConfig) -> ServerCertificate | None:
     """The certificate of the listeners that need one; raises EngineError."""
     tls = config.tls
     if tls is None:
         return None
-    return server_context(tls.cert_file, tls.key_file, tls.client_ca_file, section="broker.tls")
+    return ServerCertificate(tls.cert_file, tls.key_file, tls.client_ca_file, section="broker.tls")
 
 
 def check_entrances(

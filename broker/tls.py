@@ -1,16 +1,69 @@
-"""The certificates of listeners."""
+"""The certificates of listeners, and their renewal."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from broker.errors import EngineError
+from broker.file_stamp import Stamp, stamp_of
 
 HANDSHAKE_S = 10.0
 """How long a TLS handshake may take: a slow device needs two seconds."""
 
 SHUTDOWN_S = 2.0
+
+CHECK_S = 5.0
+"""How soon changed files are taken up, for three stat() each time."""
+
+log = logging.getLogger(__name__)
+
+
+class ServerCertificate:
+    """What new connections are shown: the files as they are now, or as they last were of use."""
+
+    def __init__(
+        self, cert_file: str, key_file: str, client_ca_file: str | None = None, *, section: str
+    ) -> None:
+        """See `server_context`; raises EngineError."""
+        self._files = (cert_file, key_file, client_ca_file)
+        self._section = section
+        self._seen = self._stamps()
+        self.context = self._load()
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Take up changed files meanwhile; faulty ones are logged and not used."""
+        watching = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_S)
+            stamps = await asyncio.to_thread(self._stamps)
+            if stamps == self._seen:
+                continue
+            self._seen = stamps
+            try:
+                self.context = await asyncio.to_thread(self._load)
+            except EngineError as error:
+                log.error("A changed certificate can't be used, the old one stays: %s", error)
+            else:
+                log.info("The certificate %s has changed: new connections get it", self._files[0])
+
+    def _stamps(self) -> list[Stamp | None]:
+        return [stamp_of(file) for file in self._files if file is not None]
+
+    def _load(self) -> ssl.SSLContext:
+        return server_context(*self._files, section=self._section)
 
 
 def server_context(

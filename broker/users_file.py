@@ -20,6 +20,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from broker.errors import AccessError, TopicError
+from broker.file_stamp import Stamp
 from broker.password import hash_password, is_hash, random_password
 from broker.policy import ADMIN_GROUP, ANYBODY, Action, Policy, Rule, User
 from broker.topics import check_filter
@@ -64,23 +65,6 @@ class Accounts:
     policy: Policy = field(default_factory=Policy)
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What tells one version of a file from the next."""
-
-    modified_ns: int
-    size: int
-    inode: int
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """The stamp of the file as it is now, or None where it can't be seen."""
-    try:
-        return _stamp(path.stat())
-    except OSError:
-        return None
-
-
 def read_users(path: Path) -> tuple[Accounts, Stamp]:
     """Read and check a users file; raises AccessError."""
     try:
@@ -102,7 +86,7 @@ def read_users(path: Path) -> tuple[Accounts, Stamp]:
     accounts = parse_users(text, str(path))
     if stat.S_IMODE(status.st_mode) & (stat.S_IRGRP | stat.S_IROTH):
         _log.warning("%s can be read by other users of this machine: chmod 600 it", path)
-    return accounts, _stamp(status)
+    return accounts, Stamp.of(status)
 
 
 def parse_users(text: str, where: str = "users.yaml") -> Accounts:
@@ -181,10 +165,6 @@ def _write_through(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _stamp(status: os.stat_result) -> Stamp:
-    return Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 def _check_user_name(name: str) -> str:

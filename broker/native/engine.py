@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -31,6 +30,7 @@ from broker.native.local_link import LocalLink
 from broker.native.sys_topics import SysTopics
 from broker.native.unclean_stop import offline_now
 from broker.native.web_socket import WebSocket
+from broker.tls import ServerCertificate
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ async def running(
     *,
     anonymous: bool,
     origins: Collection[str] = (),
-    tls: ssl.SSLContext | None = None,
+    tls: ServerCertificate | None = None,
     data: Path | None = None,
     base_topic: str = "",
     durability: Durability = "process",
@@ -191,7 +191,7 @@ def _go_on(core: Core, earlier: EarlierLife, base_topic: str) -> None:
     earlier.sessions.clear()
 
 
-def _tls_of(parts: SplitResult, tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
+def _tls_of(parts: SplitResult, tls: ServerCertificate | None) -> ServerCertificate | None:
     if parts.scheme not in ("mqtts", "wss"):
         return None
     if tls is None:

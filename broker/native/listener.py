@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 from collections.abc import Callable, Sequence
 
 from broker.native.counters import Counters
-from broker.tls import HANDSHAKE_S, SHUTDOWN_S
+from broker.tls import HANDSHAKE_S, SHUTDOWN_S, ServerCertificate
 
 PAUSE_S = 1.0
 """How long accepting pauses when there is no file descriptor left, until one may be free."""
@@ -36,7 +35,7 @@ class Listener:
         arrive: Arrive,
         failed: Callable[[asyncio.Protocol], None],
         counters: Counters,
-        tls: ssl.SSLContext | None = None,
+        tls: ServerCertificate | None = None,
     ) -> None:
         """`failed` is told of a protocol that got no connection, since its handshake failed."""
         self._loop = asyncio.get_running_loop()
@@ -105,13 +104,13 @@ class Listener:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            has_tls = self._tls is not None
+            tls = self._tls
             await self._loop.connect_accepted_socket(
                 lambda: protocol,
                 sock,
-                ssl=self._tls,
-                ssl_handshake_timeout=HANDSHAKE_S if has_tls else None,
-                ssl_shutdown_timeout=SHUTDOWN_S if has_tls else None,
+                ssl=tls.context if tls else None,
+                ssl_handshake_timeout=HANDSHAKE_S if tls else None,
+                ssl_shutdown_timeout=SHUTDOWN_S if tls else None,
             )
         except OSError as error:  # an ssl.SSLError and a TimeoutError are such, too
             self._counters.failed_handshakes += 1

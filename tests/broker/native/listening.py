@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from broker.access import NoUsers, Users, parse_users
 from broker.native import engine
 from broker.native.counters import Counters
-from broker.tls import server_context
+from broker.tls import ServerCertificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ async def listening(
     """On a free port for each of these: `mqtt`, or with a path `ws/mqtt`."""
     tls = None
     if certificates is not None:
-        tls = server_context(
+        tls = ServerCertificate(
             str(certificates / "cert.pem"),
             str(certificates / "key.pem"),
             str(certificates / "ca.pem") if client_ca else None,
@@ -52,9 +52,12 @@ async def listening(
         urls.append(f"{scheme}://127.0.0.1:0{slash}{path}")
     in_force = Users(parse_users(users)) if users else NoUsers()
     try:
-        async with engine.running(urls, in_force, anonymous=True, tls=tls, origins=origins) as (
-            running,
-            real,
+        async with (
+            tls.watched() if tls else nullcontext(),
+            engine.running(urls, in_force, anonymous=True, tls=tls, origins=origins) as (
+                running,
+                real,
+            ),
         ):
             yield Listening(running, real)
     finally:

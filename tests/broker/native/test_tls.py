@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from broker.errors import EngineError
 from broker.tls import server_context
 from tests.broker.native.listening import listening
-from tests.mqtt_packets import connected
+from tests.mqtt_packets import Client, connect, connected
 from tests.real_ends import program, until
 
 
@@ -78,6 +79,60 @@ async def test_a_broker_stops_while_a_handshake_is_under_way(certificates: Path)
         await until(lambda: broker.counters.open == 1, "it has come")
     assert await reader.read() == b""
     writer.close()
+
+
+async def shown_to(port: int, trusting: ssl.SSLContext) -> str:
+    """The name on the certificate that a new connection gets."""
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
+    shown = writer.get_extra_info("ssl_object").getpeercert()
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return str(shown["subject"][0][0][1])
+
+
+async def test_new_connections_get_a_renewed_certificate_and_a_broken_one_changes_nothing(
+    certificates: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("broker.tls.CHECK_S", 0.05)
+    caplog.set_level("INFO", "broker.tls")
+    trusting = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
+
+    def take(prefix: str) -> None:
+        for name in ("cert.pem", "key.pem"):
+            (tmp_path / "new").write_bytes((certificates / f"{prefix}{name}").read_bytes())
+            (tmp_path / "new").replace(tmp_path / name)
+
+    take("")
+    async with listening("mqtts", certificates=tmp_path) as broker:
+        (port,) = broker.ports
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
+        old = Client(reader, writer)
+        await old.send(connect("old"))
+        await old.read()
+        assert await shown_to(port, trusting) == "broker"
+        take("client.")
+        await until(lambda: "new connections get it" in caplog.text, "the new one is taken up")
+        assert await shown_to(port, trusting) == "client"
+
+        caplog.clear()
+        (tmp_path / "key.pem").write_text("junk")
+        await until(lambda: "the old one stays" in caplog.text, "it is said")
+        assert "are no certificate and its key" in caplog.text
+        assert await shown_to(port, trusting) == "client"
+
+        caplog.clear()
+        (tmp_path / "key.pem").unlink()
+        await until(lambda: "key.pem can't be read" in caplog.text, "it is said, too")
+        assert await shown_to(port, trusting) == "client"
+        take("")
+        await until(lambda: "new connections get it" in caplog.text, "the next one is taken up")
+        assert await shown_to(port, trusting) == "broker"
+        assert await old.ping() == []
+        writer.close()
 
 
 def test_certificates_that_are_of_no_use_are_refused_with_key_and_file(

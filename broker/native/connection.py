@@ -9,16 +9,18 @@ and the rest waits in its MQTT session, and as much again of answers, beyond whi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from broker.errors import PacketError
 from broker.native.aliases import TopicAliases
 from broker.native.counters import Counters
 from broker.native.encode import encode
+from broker.native.message_run import MessageRun
 from broker.native.packet import Packet, Version
 from broker.native.reason import Reason
+from broker.native.router import Routes
 from broker.native.stream import PacketStream
 
 MAX_CONNECT_BYTES = 256 * 1024
@@ -38,12 +40,17 @@ READ_AHEAD = 64 * 1024
 FLUSH_BYTES = 256 * 1024
 """What is joined in one turn; a turn that sends more writes more than once."""
 
+_V5 = Version.V5
+
 
 class Client(Protocol):
     """What the packets of a connection mean."""
 
     def handle(self, packet: Packet) -> None:
         """Do what a packet asks for; raises PacketError where it may not be sent."""
+
+    def forward(self, run: MessageRun) -> None:
+        """Pass messages on as they came."""
 
     def fail(self, error: PacketError) -> None:
         """Say goodbye to a client that broke the rules."""
@@ -161,6 +168,18 @@ class Connection(asyncio.Protocol):
         if self._out_bytes > FLUSH_BYTES:
             self._flush()
         return True
+
+    def send_run(self, run: MessageRun) -> bool:
+        """The same for messages as they came; false if the client can't have them so."""
+        is_other = self.aliases is not None or (self.version is _V5) is not (run.version is _V5)
+        if is_other or not self.send(run.raw):
+            return False
+        self._counters.packets_sent += run.count - 1
+        return True
+
+    def open_topics(self, topics: Mapping[bytes, Routes[Any]]) -> None:
+        """From now on let the client's messages to these topics come as runs."""
+        self._stream.open_topics = topics
 
     def send_packet(self, packet: Packet) -> bool:
         """The same, for a packet that is no PUBLISH; it goes nowhere once the connection closes."""
@@ -309,7 +328,7 @@ class Connection(asyncio.Protocol):
     def _work(self) -> None:
         """Handle packets until there is none, or this client's slice is over."""
         self._is_due = False
-        client, next_packet = self.client, self._stream.next_packet
+        client, stream = self.client, self._stream
         assert client is not None
         is_stuffed = self._unread > HIGH_WATER
         count = 0
@@ -317,11 +336,14 @@ class Connection(asyncio.Protocol):
         self._in_work = True
         try:
             while self._takes and not self._holds and not is_stuffed:
-                packet = next_packet()
-                if packet is None:
+                if (run := stream.next_run()) is not None:
+                    count += run.count
+                    client.forward(run)
+                elif (packet := stream.next_packet()) is not None:
+                    count += 1
+                    client.handle(packet)
+                else:
                     break
-                count += 1
-                client.handle(packet)
                 if monotonic() - began > SLICE_S:
                     self._is_due = True
                     self._loop.call_soon(self._work)

@@ -15,13 +15,14 @@ from broker.native.backlog import Backlog
 from broker.native.client import Client
 from broker.native.counters import Counters
 from broker.native.delivery import Delivery
+from broker.native.message_run import MessageRun
 from broker.native.mqtt_session import MqttSession
 from broker.native.packet import Will
 from broker.native.reason import Reason
 from broker.native.record import OFF_STORE, Store
 from broker.native.retained import RetainedMessages
 from broker.native.routed import Routed, forwarded
-from broker.native.router import Grant, Route, Router
+from broker.native.router import Grant, Route, Router, Routes
 from broker.native.wills import DelayedWills
 from broker.topics import FilterTrie
 
@@ -42,6 +43,8 @@ class Subscriber(Protocol):
     def is_present(self) -> bool: ...
 
     def deliver(self, message: Routed, route: Route[Any]) -> None: ...
+
+    def deliver_run(self, run: MessageRun, route: Route[Any]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +343,18 @@ class Core:
     def _purge(self) -> None:
         self.retained.purge(self._loop.time())
         self._purging = self._loop.call_later(PURGE_S, self._purge)
+
+    def forward(self, run: MessageRun, publisher: Subscriber) -> None:
+        """Pass messages on as they came to everybody who wants them."""
+        for route in run.routes.all:
+            if not route.no_local or route.receiver is not publisher:
+                route.receiver.deliver_run(run, route)
+            elif route.own is not None:  # [MQTT5-3.8.3-3]
+                route.receiver.deliver_run(run, route.own)
+
+    def remember(self, topic: str, open_topics: dict[bytes, Routes[Any]]) -> None:
+        """See `Router.remember`."""
+        self._router.remember(topic, open_topics)
 
     def subscribe(self, subscriber: Subscriber, grant: Grant) -> bool:
         """Put a subscription in force; false if it replaces one."""

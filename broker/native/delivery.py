@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from broker.link import QoS
 from broker.native.aliases import TopicAliases
+from broker.native.message_run import MessageRun
 from broker.native.packet import Pubrel, Version
 from broker.native.routed import Routed
 from broker.native.router import ShareGroup
@@ -28,6 +29,9 @@ class Wire(Protocol):
 
     def send(self, frame: bytes) -> bool:
         """Send a whole packet; false if it is larger than the client takes [MQTT5-3.1.2-24]."""
+
+    def send_run(self, run: MessageRun) -> bool:
+        """Send messages as they came; false where the client can't have them so."""
 
     def send_packet(self, packet: Pubrel) -> bool: ...
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from broker.link import Link, LinkEvents, Message, QoS, Subscription
 from broker.native.core import Core
+from broker.native.message_run import MessageRun
 from broker.native.routed import Routed
 from broker.native.router import Grant, Route
 from broker.topics import check_filter, check_name
@@ -43,6 +44,11 @@ class LocalLink:
     def deliver(self, message: Routed, route: Route[Any]) -> None:
         """Take a message from the broker."""
         self._take(message, route.qos, retain=message.retain and route.retain_as_published)
+
+    def deliver_run(self, run: MessageRun, route: Route[Any]) -> None:
+        """Take messages that came together."""
+        for message in run.messages:
+            self.deliver(message, route)
 
     def _take(self, message: Routed, granted: QoS, *, retain: bool) -> None:
         if not self._burst:

@@ -18,6 +18,7 @@ from broker.link import QoS
 from broker.native.backlog import Backlog
 from broker.native.delivery import Delivery, Wire, send_at_most_once
 from broker.native.message_queue import MAX_MESSAGES, MessageQueue
+from broker.native.message_run import MessageRun
 from broker.native.packet import Pubrel
 from broker.native.reason import Reason
 from broker.native.record import OFF, Record
@@ -90,6 +91,17 @@ class MqttSession:
             self._enqueue(
                 Delivery(message, qos, retain, route.identifiers, message.size, group=route.group)
             )
+
+    def deliver_run(self, run: MessageRun, route: Route[Any]) -> None:
+        """Pass on what came at QoS 0: as it came, where the client can have it so."""
+        wire = self.wire
+        if wire is None:
+            return
+        if not wire.has_room:
+            self.dropped += run.count
+        elif route.identifiers or not wire.send_run(run):
+            for message in run.messages:
+                self.deliver(message, route)
 
     def deliver_retained(self, message: Routed, qos: QoS, identifiers: tuple[int, ...]) -> None:
         """Pass a retained message on to a new subscription, with the flag set [MQTT-3.3.1-8]."""

@@ -6,7 +6,7 @@ the identifiers of all of them [MQTT5-3.3.4-2], [MQTT5-3.3.4-4].
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -17,6 +17,9 @@ MAX_CACHED_TOPICS = 100_000
 MAX_CACHED_ROUTES = 1_000_000
 """Topics whose receivers are remembered, and those of all of them together; beyond either all are
 forgotten and found again."""
+
+MAX_REMEMBERING = 10_000
+"""Caches of others that are emptied when subscriptions change; beyond it they are emptied, too."""
 
 MAX_OF_ONE = 20_000
 MAX_BYTES = 256 * 1024 * 1024
@@ -131,6 +134,8 @@ class Router(Generic[R]):
         self._grants: dict[R, dict[tuple[str | None, str], Grant]] = {}
         self._routes: dict[str, Routes[R]] = {}
         self._cached = 0
+        self._alike: dict[frozenset[_Subscribers[R]], Routes[R]] = {}
+        self._remembering: list[dict[bytes, Routes[R]]] = []
         self.count = 0
         """Subscriptions in force."""
         self.bytes = 0
@@ -203,21 +208,46 @@ class Router(Generic[R]):
         """Who gets the messages of a topic."""
         found = self._routes.get(topic)
         if found is None:
-            found = self._find(topic)
-            self._cached += len(found.all)
             if len(self._routes) >= MAX_CACHED_TOPICS or self._cached > MAX_CACHED_ROUTES:
                 self._forget_routes()
-            self._routes[topic] = found
+            found = self._routes[topic] = self._find(topic)
         return found
 
+    def remember(self, topic: str, by_name: dict[bytes, Routes[R]]) -> None:
+        """Note who gets the messages of a topic in somebody's own cache, empty when that changes.
+
+        Not where some of them are chosen for each message anew. Whoever owns it bounds it.
+        """
+        routes = self.routes(topic)
+        if routes.groups:
+            return
+        if not by_name:
+            if len(self._remembering) >= MAX_REMEMBERING:
+                self._forget_routes()
+            self._remembering.append(by_name)
+        by_name[topic.encode()] = routes
+
     def _forget_routes(self) -> None:
-        self._routes = {}
+        self._routes.clear()
+        self._alike.clear()
         self._cached = 0
+        for by_name in self._remembering:
+            by_name.clear()
+        self._remembering.clear()
 
     def _find(self, topic: str) -> Routes[R]:
+        """Topics that the same filters match have the same routes."""
+        matching = frozenset(self._trie.match(topic))
+        found = self._alike.get(matching)
+        if found is None:
+            found = self._alike[matching] = self._joined(matching)
+            self._cached += len(found.all)
+        return found
+
+    def _joined(self, filters: Iterable[_Subscribers[R]]) -> Routes[R]:
         matching: dict[R, list[Grant]] = {}
         groups: list[ShareGroup[R]] = []
-        for subscribers in self._trie.match(topic):
+        for subscribers in filters:
             for receiver, grant in subscribers.plain.items():
                 matching.setdefault(receiver, []).append(grant)
             groups.extend(subscribers.groups.values())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from broker.errors import PacketError
 from broker.native.connect import decode_connect, read_version
 from broker.native.decode import BY_CLIENT, BY_SERVER
 from broker.native.field import FieldReader
+from broker.native.message_run import MAX_BYTES, MessageRun, run_at
 from broker.native.packet import Packet, PacketType, Version
 from broker.native.publish import decode_publish
 from broker.native.reason import Reason
+from broker.native.router import Routes
 
 _NAMES = {int(kind): kind.name for kind in PacketType}
 _WITH_FLAG = (PacketType.PUBREL, PacketType.SUBSCRIBE, PacketType.UNSUBSCRIBE)
@@ -39,6 +42,7 @@ class PacketStream:
         "_from_client",
         "_later",
         "max_packet_bytes",
+        "open_topics",
         "version",
     )
 
@@ -53,6 +57,8 @@ class PacketStream:
         """Of one whole packet, its fixed header included (3.1.2.11.4)."""
         self.version = version
         """Known once a CONNECT has named it, also where that CONNECT is refused."""
+        self.open_topics: Mapping[bytes, Routes[Any]] = {}
+        """Topics, as bytes, whose QoS 0 messages may go on as they come, and who gets them."""
         self._from_client = sent_by == "client"
         self._decoders = BY_CLIENT if self._from_client else BY_SERVER
         self._buffer = b""
@@ -73,6 +79,16 @@ class PacketStream:
             self._later += data
         else:
             self._buffer = data
+
+    def next_run(self) -> MessageRun | None:
+        """Messages that come next, if they are such as `open_topics` tells of."""
+        if not self.open_topics or self.version is None:
+            return None
+        most = min(MAX_BYTES, self.max_packet_bytes)
+        run = run_at(self._buffer, self._at, self.open_topics, self.version, most)
+        if run is not None:
+            self._at += len(run.raw)
+        return run
 
     def next_packet(self) -> Packet | None:
         """The next packet, or None until more bytes are fed.

@@ -19,6 +19,7 @@ from broker.native.aliases import TopicAliases
 from broker.native.batch import Batch
 from broker.native.database import Contents, Database
 from broker.native.delivery import Delivery
+from broker.native.message_run import MessageRun
 from broker.native.mqtt_session import MqttSession
 from broker.native.packet import Pubrel, Version
 from broker.native.properties import EMPTY, Properties
@@ -71,6 +72,9 @@ class Wire:
         self.aliases: TopicAliases | None = None
 
     def send(self, _frame: bytes) -> bool:
+        return True
+
+    def send_run(self, _run: MessageRun) -> bool:
         return True
 
     def send_packet(self, _packet: Pubrel) -> bool:

@@ -5,6 +5,7 @@ import pytest
 from broker.errors import PacketError
 from broker.link import QoS
 from broker.native.aliases import TopicAliases
+from broker.native.message_run import MessageRun
 from broker.native.mqtt_session import MqttSession
 from broker.native.packet import Packet, Publish, Pubrel, Version
 from broker.native.routed import Routed
@@ -34,6 +35,9 @@ class FakeWire:
         assert packet is not None
         self.sent.append(packet)
         return True
+
+    def send_run(self, run: MessageRun) -> bool:
+        return self.send(run.raw)
 
     def send_packet(self, packet: Pubrel) -> bool:
         self.sent.append(packet)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sys
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.link import QoS
-from broker.native.router import Grant, Router
+from broker.native.router import Grant, Router, Routes
 from broker.topics import matches
 
 FILTERS = ["#", "+", "a", "a/b", "a/+", "a/#", "+/b", "$SYS/#"]
@@ -128,11 +130,90 @@ def test_what_is_remembered_of_topics_is_bounded_by_their_receivers(
     router: Router[Receiver] = Router()
     for number in range(1000):
         router.subscribe(Receiver(str(number)), Grant("#", QoS.AT_LEAST_ONCE))
+    for number in range(300):  # so that no two topics go to the same
+        router.subscribe(Receiver("one"), Grant(f"topic/{number}", QoS.AT_LEAST_ONCE))
     tracemalloc.start()
     try:
         for number in range(300):
-            assert len(router.routes(f"topic/{number}").all) == 1000
+            assert len(router.routes(f"topic/{number}").all) == 1001
         used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert used < 10_000 * 300
+
+
+def test_topics_that_the_same_filters_match_have_the_same_routes() -> None:
+    router: Router[Receiver] = Router()
+    router.subscribe(Receiver("one"), Grant("a/#", QoS.AT_LEAST_ONCE))
+    router.subscribe(Receiver("two"), Grant("+/b", QoS.AT_LEAST_ONCE))
+    assert router.routes("a/x") is router.routes("a/y")
+    assert router.routes("a/x") is not router.routes("a/b")
+    assert router.routes("x") is router.routes("y")
+
+
+def test_what_others_remember_is_forgotten_when_a_subscription_changes() -> None:
+    router: Router[Receiver] = Router()
+    one = Receiver("one")
+    known: dict[bytes, Routes[Receiver]] = {}
+
+    def remember() -> None:
+        router.remember("a", known)
+        router.remember("é", known)
+        assert known == {b"a": router.routes("a"), "é".encode(): router.routes("é")}
+
+    remember()
+    for _ in range(2):  # the second one in place of the first
+        router.subscribe(one, Grant("a", QoS.AT_LEAST_ONCE))
+        assert known == {}
+        remember()
+    assert router.unsubscribe(one, "a")
+    assert known == {}
+
+
+def test_where_one_of_several_is_chosen_nothing_is_remembered() -> None:
+    router: Router[Receiver] = Router()
+    router.subscribe(Receiver("one"), Grant("a", QoS.AT_LEAST_ONCE, share="g"))
+    known: dict[bytes, Routes[Receiver]] = {}
+    router.remember("a", known)
+    assert known == {}
+
+
+def test_those_who_remember_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.native.router.MAX_REMEMBERING", 3)
+    router: Router[Receiver] = Router()
+    caches: list[dict[bytes, Routes[Receiver]]] = [{} for _ in range(4)]
+    for known in caches:
+        router.remember("a", known)
+        router.remember("b", known)
+    assert [len(known) for known in caches] == [0, 0, 0, 2]
+
+
+def test_what_a_topic_costs_does_not_depend_on_the_filters_that_do_not_match_it() -> None:
+    router: Router[Receiver] = Router()
+    router.subscribe(Receiver("one"), Grant("a/+/c/#", QoS.AT_LEAST_ONCE))
+    other = Receiver("other")
+    for pattern in ("{}", "a/{}", "a/b/{}", "+/{}", "+/+/{}/#", "a/b/c/d/{}", "{}/#"):
+        router.subscribe(other, Grant(pattern.format("none"), QoS.AT_LEAST_ONCE))
+    before = calls(lambda: router.routes("a/b/c/d"))
+    for number in range(1000):
+        for pattern in ("{}", "a/{}", "a/b/{}", "+/{}", "+/+/{}/#", "a/b/c/d/{}", "{}/#"):
+            router.subscribe(other, Grant(pattern.format(number), QoS.AT_LEAST_ONCE))
+    assert router.count == 7008
+    assert calls(lambda: router.routes("a/b/c/d")) == before
+    assert calls(lambda: router.routes("a/b/c/d")) < 5, "it is remembered"
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many calls are made for some work, of Python's own functions, too."""
+    count = 0
+
+    def called(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(called)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count

@@ -1,0 +1,149 @@
+"""What a client publishes: whether it may, and by which way it goes to those who want it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from broker.access import Action
+from broker.errors import PacketError
+from broker.link import QoS
+from broker.native.aliases import MAX_ALIASES
+from broker.native.connection import Connection
+from broker.native.message_run import MessageRun
+from broker.native.mqtt_session import MqttSession
+from broker.native.packet import Puback, Pubcomp, Publish, Pubrec, Pubrel, Version
+from broker.native.reason import Reason
+from broker.native.replies import Replies
+from broker.native.routed import Routed
+from broker.native.router import Routes
+
+if TYPE_CHECKING:
+    from broker.native.core import Core
+
+RECEIVE_MAXIMUM = 1000
+"""QoS 2 messages that an MQTT 5 client may have open with us at once; before 5 it can't be told."""
+
+MAX_VERDICTS = 1000
+"""Topics for which a client's right to publish is remembered; beyond it they are judged anew."""
+
+MAX_OPEN_TOPICS = 1000
+MAX_OPEN_LENGTH = 100
+"""Topics, and the characters of one, whose QoS 0 messages go on as they come; beyond either they go
+the longer way, once or always."""
+
+
+class Publishing:
+    """PUBLISH and PUBREL of one connection."""
+
+    __slots__ = (
+        "_aliases",
+        "_connection",
+        "_core",
+        "_open_topics",
+        "_replies",
+        "_session",
+        "_verdicts",
+        "_version",
+    )
+
+    def __init__(
+        self, core: Core, connection: Connection, session: MqttSession, replies: Replies
+    ) -> None:
+        self._core = core
+        self._connection = connection
+        self._session = session
+        self._replies = replies
+        self._version = connection.version
+        self._aliases: dict[int, str] = {}
+        self._verdicts: dict[str, bool] = {}
+        self._open_topics: dict[bytes, Routes[Any]] = {}
+        connection.open_topics(self._open_topics)
+
+    def publish(self, packet: Publish) -> None:
+        """Pass a message on and acknowledge it; raises PacketError where it may not be sent."""
+        self._core.counters.publishes_received += 1
+        topic = packet.topic
+        if packet.properties.topic_alias is not None:
+            topic = self._resolve_alias(packet.properties.topic_alias, topic)
+        if packet.qos is QoS.EXACTLY_ONCE:
+            self._publish_exactly_once(packet, topic)
+            return
+        since = self._core.store.noted
+        reason = self._route(packet, topic)
+        if packet.qos is QoS.AT_LEAST_ONCE:
+            self._replies.settle(Puback(packet.packet_id, self._replies.reason(reason)), since)
+        elif packet.raw is not None and reason is not Reason.NOT_AUTHORIZED:
+            self._open(topic)
+
+    def _publish_exactly_once(self, packet: Publish, topic: str) -> None:
+        session, packet_id, is_5 = self._session, packet.packet_id, self._version is Version.V5
+        if packet_id in session.received_ids:  # [MQTT-4.3.3-2]: we have it
+            self._replies.settle(Pubrec(packet_id), since=-1)  # perhaps not durable yet
+            return
+        if is_5 and len(session.received_ids) >= RECEIVE_MAXIMUM:  # [MQTT5-3.3.4-9]
+            raise PacketError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "too many open QoS 2 messages")
+        if not session.begin(packet_id):
+            raise PacketError(Reason.QUOTA_EXCEEDED, "the broker can keep no more")
+        since = self._core.store.noted
+        reason = self._route(packet, topic)
+        if reason.is_failure and is_5:  # before it, PUBREL comes
+            session.end(packet_id)
+        else:
+            session.record.received(packet_id)
+        self._replies.settle(Pubrec(packet_id, self._replies.reason(reason)), since)
+
+    def release(self, packet: Pubrel) -> None:
+        """A QoS 2 message will not come again."""
+        since = self._core.store.noted
+        reason = Reason.PACKET_IDENTIFIER_NOT_FOUND
+        if self._session.end(packet.packet_id):
+            reason = Reason.SUCCESS
+            self._session.record.released(packet.packet_id)
+        self._replies.settle(Pubcomp(packet.packet_id, self._replies.reason(reason)), since)
+
+    def forward(self, run: MessageRun) -> None:
+        """Pass on messages to topics that are open, as they came."""
+        self._core.counters.publishes_received += run.count
+        self._core.forward(run, self._session)
+
+    def forget_verdicts(self) -> None:
+        """Whatever was found before doesn't count any more."""
+        self._verdicts.clear()
+        self._open_topics.clear()
+
+    def _route(self, packet: Publish, topic: str) -> Reason:
+        if not self._may_publish(topic):
+            return Reason.NOT_AUTHORIZED
+        message = Routed.of(packet, topic, self._version, self._connection.now())
+        return self._core.publish(message, self._session)
+
+    def _may_publish(self, topic: str) -> bool:
+        verdict = self._verdicts.get(topic)
+        if verdict is None:
+            if len(self._verdicts) >= MAX_VERDICTS:
+                self._verdicts.clear()
+            session = self._session
+            verdict = self._verdicts[topic] = not topic.startswith("$") and self._core.policy.may(
+                session.user, Action.PUBLISH, topic, client_id=session.client_id
+            )
+        return verdict
+
+    def _open(self, topic: str) -> None:
+        """Let the next messages to a topic go on as they come."""
+        if len(topic) <= MAX_OPEN_LENGTH:
+            if len(self._open_topics) >= MAX_OPEN_TOPICS:
+                self._open_topics.clear()
+            self._core.remember(topic, self._open_topics)
+
+    def _resolve_alias(self, alias: int, topic: str) -> str:
+        if alias > MAX_ALIASES:  # [MQTT5-3.3.2-9]
+            raise PacketError(
+                Reason.TOPIC_ALIAS_INVALID, f"a topic alias above the maximum {alias}"
+            )
+        if topic:
+            self._aliases[alias] = topic
+            return topic
+        known = self._aliases.get(alias)
+        if known is None:
+            raise PacketError(Reason.PROTOCOL_ERROR, f"topic alias {alias} stands for nothing")
+        return known

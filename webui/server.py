@@ -16,6 +16,9 @@ from webui.frame_slices import SlicedWebSocketProtocol
 from webui.state import WebState
 from webui.wire import MAX_REQUEST_BYTES
 
+PING_S, PING_TIMEOUT_S = 20.0, 20.0
+"""How often a WebSocket is asked whether it lives, and how long it may take to answer."""
+
 STOP_S = 3
 """How long open requests may take to end when the server stops."""
 
@@ -43,8 +46,8 @@ async def serving_http(
         # Pings find peers that went without a word; one that stopped reading is found by
         # TCP_USER_TIMEOUT on the listening socket, since a ping waits behind the full buffer.
         ws=SlicedWebSocketProtocol,
-        ws_ping_interval=20,
-        ws_ping_timeout=20,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_TIMEOUT_S,
         ws_max_size=MAX_REQUEST_BYTES,
         ws_per_message_deflate=False,  # 26 kB a session against 59
         timeout_graceful_shutdown=STOP_S,

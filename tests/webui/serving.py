@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp
@@ -15,7 +15,7 @@ from webui.app import web_application
 from webui.auth import Doorkeeper
 from webui.authenticator import Authenticator
 from webui.cookie import LoginCookie
-from webui.door import Door
+from webui.door import Door, networks
 from webui.hub import Hub, HubLimits
 from webui.kept import keeps_last_value
 from webui.pacer import Pacer
@@ -76,6 +76,7 @@ async def serving(
     base_path: str = "",
     around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     users: Users | None = None,
+    trusted_proxies: Sequence[str] = (),
 ) -> AsyncIterator[Web]:
     """Serve on a free port; `around` may put something between the server and the application."""
     users = users or NoUsers()
@@ -90,7 +91,9 @@ async def serving(
         link,
         WebState(hub, publisher(link), "fieldgate", lambda: web.not_ready, authenticator),
     )
-    door = Door(anybody=not users.exist, base_path=base_path)
+    door = Door(
+        anybody=not users.exist, base_path=base_path, trusted_proxies=networks(trusted_proxies)
+    )
     app = Doorkeeper(web_application(web.state, base_path=base_path), authenticator, door)
     async with serving_http(around(app), web.state, [listening]):
         yield web

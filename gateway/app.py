@@ -25,7 +25,10 @@ from gateway.errors import GatewayError
 from gateway.hardware import reading
 from gateway.instance_lock import locked
 from webui.door import Door, networks
-from webui.errors import KeyFileError
+from webui.errors import HistoryError, KeyFileError
+from webui.history.data_folder import HistorySettings, open_history
+from webui.history.history import History
+from webui.history.series import RecordedTopics
 from webui.key_file import read_or_make_key
 from webui.presence import node_name
 from webui.role import serving_web
@@ -45,7 +48,7 @@ def run(config: Config, only: frozenset[str]) -> int:
             runner.run(_main(config, only or ROLES))
     except asyncio.CancelledError:  # stopped before it was up
         return 0
-    except (EngineError, AccessError, KeyFileError) as error:
+    except (EngineError, AccessError, KeyFileError, HistoryError) as error:
         return _complain(error, USAGE)
     except (BrokerError, GatewayError, OSError) as error:
         return _complain(error, FAILURE)
@@ -80,7 +83,8 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
             endpoint, connect, attach = served.endpoint, served.connect, served.attach
             greeting += [f"broker  {url}  ({served.name})" for url in served.addresses]
         if "web" in roles:
-            await stack.enter_async_context(_web(config, connect, attach, users, sockets))
+            history = await stack.enter_async_context(_history(config))
+            await stack.enter_async_context(_web(config, connect, attach, users, sockets, history))
             greeting.insert(0, f"page    {_page_url(config, sockets)}")
         if "readers" in roles:
             hardware = reading(config.devices, config.base_topic, connect, endpoint.url)
@@ -136,6 +140,7 @@ def _web(
     attach: Attach | None,
     users: Users,
     sockets: Sequence[socket.socket],
+    history: History,
 ) -> AbstractAsyncContextManager[None]:
     return serving_web(
         connect,
@@ -154,7 +159,15 @@ def _web(
         node=config.web.node or node_name(socket.gethostname(), sockets[0].getsockname()[1]),
         version=__version__,
         attach=attach,
+        history=history,
     )
+
+
+def _history(config: Config) -> AbstractAsyncContextManager[History]:
+    wanted = config.history
+    topics = tuple(RecordedTopics(each.topic, tuple(each.fields)) for each in wanted.topics)
+    settings = HistorySettings(topics, wanted.raw_days, wanted.size_mb * 1_000_000)
+    return open_history(config.data, settings, config.base_topic)
 
 
 def _reachable(host: str) -> str:

@@ -41,6 +41,7 @@ ROLES = frozenset({"broker", "readers", "web"})
 RESERVED_DEVICES = frozenset({"bridge"})
 MAX_DEVICES = 256
 MAX_POINTS = 256
+MIN_HISTORY_MB = 16
 
 
 def _not_reserved(name: str, reserved: frozenset[str]) -> str:
@@ -51,6 +52,12 @@ def _not_reserved(name: str, reserved: frozenset[str]) -> str:
 
 def _listed(names: frozenset[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def _off_or_useful(size_mb: int) -> int:
+    if 0 < size_mb < MIN_HISTORY_MB:
+        raise ValueError(f"is too small: at least {MIN_HISTORY_MB}, or 0 to record nothing")
+    return size_mb
 
 
 DeviceName = Annotated[Slug, AfterValidator(lambda name: _not_reserved(name, RESERVED_DEVICES))]
@@ -156,6 +163,52 @@ class WebConfig(Section):
         return split_address(self.listen)
 
 
+class RecordedTopicsConfig(Section):
+    """Topics whose numbers are recorded: bare payloads, or fields of their JSON."""
+
+    topic: TopicFilter = Field(description="A topic filter.", examples=["zigbee2mqtt/+"])
+    fields: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        default=[],
+        max_length=64,
+        description="Fields of the JSON payload; a dot leads into an object. Without any, the"
+        " payload itself is the number.",
+        examples=[["temperature", "battery.voltage"]],
+    )
+
+
+class HistoryConfig(Section):
+    """What numeric values were, kept in the data folder."""
+
+    topics: list[
+        Annotated[
+            RecordedTopicsConfig,
+            BeforeValidator(
+                lambda given: {"topic": given} if isinstance(given, str) else given,
+                json_schema_input_type=RecordedTopicsConfig | str,
+            ),
+        ]
+    ] = Field(
+        default=[],
+        max_length=64,
+        description="What is recorded besides the points of devices, each a topic filter alone or"
+        " with the fields of its JSON.",
+        examples=[["zigbee2mqtt/+/illuminance", {"topic": "zigbee2mqtt/+", "fields": ["power"]}]],
+    )
+    raw_days: float = Field(
+        default=1,
+        ge=1,
+        le=3660,
+        description="How many days every second is kept; minutes and hours stay while there is"
+        " room.",
+    )
+    size_mb: Annotated[int, Field(le=1_000_000), AfterValidator(_off_or_useful)] = Field(
+        default=1000,
+        ge=0,
+        description="How large the files of history may grow, in MB; at least 16, or 0 to record"
+        " nothing.",
+    )
+
+
 class Config(Section):
     """The whole of `fieldgate.yaml`."""
 
@@ -177,6 +230,9 @@ class Config(Section):
         default_factory=lambda: [DeviceConfig(name="host", reader=HostConfig(type="host"))],
         max_length=MAX_DEVICES,
         description="The hardware. Where not given: this machine itself, as `host`.",
+    )
+    history: HistoryConfig = Field(
+        default_factory=HistoryConfig, description="What numeric values were."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much to say on standard error."

@@ -8,7 +8,6 @@ PLANNED_KEYS = frozenset(
     {
         "devices.*.command_timeout_s",
         "devices.*.points.*.write",
-        "history",
         "home_assistant",
         "web.tls",
     }

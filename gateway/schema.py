@@ -44,7 +44,8 @@ class Schema:
             elif part == "[key]":
                 return Place(path, nodes, of_key=True)
             else:
-                path, nodes = (*path, part), (*nodes, _below(node, part))
+                whole = _section_of(node)
+                path, nodes = (*path, part), (*nodes[:-1], whole, _below(whole, part))
         return Place(path, nodes)
 
     @staticmethod
@@ -71,6 +72,12 @@ class Schema:
                 del whole["anyOf"]
                 whole = {**choices[0], **whole}
         return whole
+
+
+def _section_of(node: Node) -> Node:
+    """What of a choice has keys: whoever wrote some meant that."""
+    choices = node.get("anyOf", ())
+    return next((choice for choice in choices if choice.get("type") == "object"), node)
 
 
 def _below(node: Node, part: str | int) -> Node:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, WebSocketRoute
 
 from webui.errors import RefusedError
+from webui.history.api import EXPORT, HISTORY
 from webui.identity import identity_of
 from webui.login import LOG_IN, LOG_OUT, ME
 from webui.metrics import METRICS
@@ -137,6 +138,8 @@ OPERATIONS = (
     Operation("GET", "/api/topics", topics, query=TopicsQuery, answer=TopicsPage),
     Operation("POST", "/api/publish", publish, body=Publication, answer=Accepted, status=202),
     Operation("GET", "/api/devices", devices, answer=DeviceList),
+    HISTORY,
+    EXPORT,
     ME,
     LOG_IN,
     LOG_OUT,

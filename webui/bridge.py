@@ -1,4 +1,4 @@
-"""The bridge: the web's own MQTT client, which fills the hub."""
+"""The bridge: the web's own MQTT client, which fills the hub and tells history."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from broker.errors import LinkError
 from broker.link import Link, Message, Subscription
 from broker.topics import matches
+from webui.history.history import OFF, History
 from webui.hub import Hub
 from webui.kept import event_topics
 from webui.pacer import Pacer
@@ -33,7 +34,7 @@ def subscriptions(web_topics: Sequence[str], sentinel_topic: str) -> tuple[Subsc
 
 
 class Bridge:
-    """Told by its link what happens; hands every burst to the hub as a whole.
+    """Told by its link what happens; hands every burst to the hub, and to history, as a whole.
 
     After the link was away, brokers replay all retained messages and only then deliver what was
     published behind the SUBSCRIBE. So a sentinel of our own, published right after it, marks
@@ -47,6 +48,7 @@ class Bridge:
         pacer: Pacer,
         base_topic: str,
         node: str,
+        history: History = OFF,
         health_came: Callable[[bytes, int], None] = lambda _payload, _now_ms: None,
     ) -> None:
         """`health_came` is told of `bridge/health` when it comes live, and when: ms since 1970."""
@@ -57,6 +59,7 @@ class Bridge:
         self._health_came = health_came
         self._hub = hub
         self._pacer = pacer
+        self._history = history
         self._link: Link | None = None
         self._token = b""
         self.link_ups = 0
@@ -94,15 +97,19 @@ class Bridge:
         start = 0
         for place, message in enumerate(messages):
             if message.topic == sentinel:
-                self._hub.publish(messages[start:place], now_ms)
+                self._relay(messages[start:place], now_ms)
                 start = place + 1
                 if message.payload == self._token:
                     self._hub.end_resync(now_ms)
                     self._reason = ""
             elif message.topic == devices:
                 self._hub.keep_nothing_of(event_topics(self._base, message.payload))
-        self._hub.publish(messages[start:] if start else messages, now_ms)
+        self._relay(messages[start:] if start else messages, now_ms)
         self._pacer.news()
+
+    def _relay(self, messages: Sequence[Message], now_ms: int) -> None:
+        self._hub.publish(messages, now_ms)
+        self._history.take(messages, now_ms, is_replay=bool(self._reason))
 
     def _mark_end_of_replay(self) -> None:
         """Publish the sentinel; if that can't be now, with the next burst that comes."""

@@ -2,7 +2,8 @@
 
 WebError
 ├── RefusedError     a frame or a request that we don't do; its code and message go to whoever asked
-└── KeyFileError     the key of the login cookies can't be read, made or used
+├── KeyFileError     the key of the login cookies can't be read, made or used
+└── HistoryError     the file of history can't be used by this version
 """
 
 
@@ -26,3 +27,7 @@ class RefusedError(WebError):
 
 class KeyFileError(WebError):
     """There is no key to sign login cookies with; the message says what to do."""
+
+
+class HistoryError(WebError):
+    """The file of history is of a newer version."""

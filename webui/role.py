@@ -17,6 +17,7 @@ from webui.authenticator import Authenticator
 from webui.bridge import Bridge, subscriptions
 from webui.cookie import LoginCookie
 from webui.door import Door
+from webui.history.history import OFF, History
 from webui.hops import Hops
 from webui.hub import Hub
 from webui.kept import keeps_last_value
@@ -42,6 +43,7 @@ async def serving_web(
     node: str,
     version: str,
     attach: Attach | None = None,
+    history: History = OFF,
 ) -> AsyncIterator[None]:
     """Relay the `topics` of a broker to browsers that come to `sockets`.
 
@@ -53,7 +55,7 @@ async def serving_web(
     hub = Hub(epoch=secrets.token_hex(4), keeps=keeps_last_value(base_topic))
     hops = Hops()
     pacer = Pacer(hub, hops.delivered)
-    bridge = Bridge(hub, pacer, base_topic, node, hops.health_came)
+    bridge = Bridge(hub, pacer, base_topic, node, history, hops.health_came)
     wanted = subscriptions(topics, bridge.sentinel_topic)
     gone = will(base_topic, node)
     async with connect(bridge, role="web", subscriptions=wanted, will=gone) as link:
@@ -71,6 +73,7 @@ async def serving_web(
             topics,
             node,
             version,
+            history=history,
         )
         sources = (
             hub_metrics(hub),

@@ -11,6 +11,7 @@ from broker.serving import Attach
 from webui.audit import Audit, audited
 from webui.authenticator import Authenticator
 from webui.ending import Ending
+from webui.history.history import OFF, History
 from webui.hub import Hub
 from webui.identity import Identity
 from webui.publishing import PublishAs, PublishRate, limited
@@ -43,6 +44,7 @@ class WebState:
     node: str = ""
     version: str = "0"
     metrics: CollectorRegistry = field(default_factory=CollectorRegistry)
+    history: History = OFF
     roster: Roster = field(default_factory=Roster)
     rate: PublishRate = field(default_factory=PublishRate)
     stopping: Ending = field(default_factory=Ending)

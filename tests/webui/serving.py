@@ -16,6 +16,7 @@ from webui.auth import Doorkeeper
 from webui.authenticator import Authenticator
 from webui.cookie import LoginCookie
 from webui.door import Door, networks
+from webui.history.history import OFF, History
 from webui.hub import Hub, HubLimits
 from webui.kept import keeps_last_value
 from webui.pacer import Pacer
@@ -77,6 +78,7 @@ async def serving(
     around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     users: Users | None = None,
     trusted_proxies: Sequence[str] = (),
+    history: History = OFF,
 ) -> AsyncIterator[Web]:
     """Serve on a free port; `around` may put something between the server and the application."""
     users = users or NoUsers()
@@ -89,7 +91,14 @@ async def serving(
         hub,
         Pacer(hub),
         link,
-        WebState(hub, publisher(link), "fieldgate", lambda: web.not_ready, authenticator),
+        WebState(
+            hub,
+            publisher(link),
+            "fieldgate",
+            lambda: web.not_ready,
+            authenticator,
+            history=history,
+        ),
     )
     door = Door(
         anybody=not users.exist, base_path=base_path, trusted_proxies=networks(trusted_proxies)

@@ -20,6 +20,7 @@ from tests.real_ends import DEADLINE_S, Mosquitto, mosquitto, until
 from tests.webui.serving import RecordingLink
 from webui.bridge import Bridge, subscriptions
 from webui.door import Door
+from webui.history.history import OFF, History, OffHistory
 from webui.hub import Hub
 from webui.kept import keeps_last_value
 from webui.pacer import Pacer
@@ -32,10 +33,10 @@ from webui.wire import payload_of
 class Bridged:
     """A bridge between a hub and a link that records."""
 
-    def __init__(self) -> None:
+    def __init__(self, past: History = OFF) -> None:
         self.hub = Hub("e1", keeps_last_value("fieldgate"))
         self.link = RecordingLink()
-        self.bridge = Bridge(self.hub, Pacer(self.hub), "fieldgate", "n1")
+        self.bridge = Bridge(self.hub, Pacer(self.hub), "fieldgate", "n1", past)
         self.bridge.attach(self.link)
 
     def replay(self, *messages: Message) -> None:
@@ -110,6 +111,32 @@ async def test_the_sentinels_of_other_nodes_are_no_last_values() -> None:
     bridged.bridge.link_up()
     bridged.replay(Message("fieldgate/bridge/web/n2/sync", b"0123"))
     assert bridged.values() == {}
+
+
+class Past(OffHistory):
+    """History that keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__("it keeps bursts")
+        self.heard: list[tuple[str, bool]] = []
+
+    def take(self, messages: Sequence[Message], time_ms: int, *, is_replay: bool) -> None:
+        assert time_ms > 0
+        self.heard += ((message.payload.decode(), is_replay) for message in messages)
+
+
+async def test_history_hears_all_and_knows_what_may_be_replayed() -> None:
+    past = Past()
+    bridged = Bridged(past)
+    for _ in range(2):
+        bridged.bridge.link_up()
+        sentinel = bridged.link.published[-1]
+        bridged.bridge.receive([Message("a", b"old", retain=True)])
+        bridged.bridge.receive([Message("a", b"last"), sentinel, Message("a", b"live")])
+        bridged.bridge.receive([Message("a", b"more", retain=True)])
+        bridged.bridge.link_down("it broke")
+    once = [("old", True), ("last", True), ("live", False), ("more", False)]
+    assert past.heard == [*once, *once]
 
 
 @pytest.mark.parametrize(

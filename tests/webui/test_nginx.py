@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from pathlib import Path
 
 import httpx
@@ -69,6 +70,28 @@ async def test_a_quiet_stream_outlives_the_time_out_of_the_proxy(
                 await stream.until_text("\n\n" + ":\n\n" * 10)
                 web.publish("a", "still here")
                 assert (await stream.event())["data"]["payload"] == "still here"
+
+
+@pytest.mark.parametrize("kind", ["events", "tail"])
+async def test_whoever_does_not_read_holds_back_us_and_does_not_fill_the_disk_of_the_proxy(
+    tmp_path: Path, kind: str
+) -> None:
+    async with serving(base_path=BASE, trusted_proxies=PROXIES) as web:
+        with nginx(tmp_path, web.port, BASE) as url, socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+            client.sendall(f"GET {BASE}/api/{kind}?filter=a HTTP/1.1\r\n".encode())
+            client.sendall(f"Host: {url.removeprefix('http://')}\r\n\r\n".encode())
+            await until(lambda: web.hub.size().channels == 1, "it watches")
+            for _ in range(300):
+                web.publish("a", "x" * 200_000)
+                await asyncio.sleep(0)
+            before = -1
+            while before < web.hub.counts.bytes_out:
+                before = web.hub.counts.bytes_out
+                await asyncio.sleep(0.5)
+            assert before < web.hub.bytes_in / 2
+        await until(lambda: len(web.state.roster) == 0, "it is gone")
 
 
 async def test_a_tail_comes_line_by_line(tmp_path: Path) -> None:

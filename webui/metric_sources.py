@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import (
 )
 
 from webui.bridge import Bridge
+from webui.history.history import HistorySnapshot
 from webui.hub import Hub
 from webui.metrics import Source
 from webui.roster import Refusal, Roster, Transport
@@ -103,6 +104,31 @@ def link_metrics(bridge: Bridge) -> Source:
             "ready", "1 while what browsers see is up to date", int(not bridge.why_not_ready())
         )
         yield _counter("broker_connects", "How often the broker was reached", bridge.link_ups)
+
+    return source
+
+
+def history_metrics(snapshot: Callable[[], HistorySnapshot]) -> Source:
+    """What is recorded, and what waits for the disk."""
+
+    def source() -> Iterator[Metric]:
+        now = snapshot()
+        is_recording = int(now.state == "recording")
+        yield _gauge("history_recording", "1 while history is written to the disk", is_recording)
+        if now.state == "off":
+            return
+        yield _gauge("history_waiting_messages", "Nobody looked at yet", now.waiting_messages)
+        yield _gauge("history_waiting_rows", "Not written to the disk yet", now.waiting_rows)
+        yield _gauge("history_series", "Series that are recorded", now.series)
+        yield _gauge("history_file_bytes", "Of the file on the disk", now.file_bytes)
+        yield _counter("history_samples", "Samples taken", now.samples)
+        yield _counter("history_rows", "Rows written, one a second and series", now.rows)
+        yield _counter("history_skipped_messages", "Too many at once", now.skipped_messages)
+        yield _counter("history_dropped_samples", "For which the disk is slow", now.dropped_samples)
+        yield _counter("history_refused_samples", "Beyond the bounds", now.refused_samples)
+        yield _counter("history_repeated_samples", "Of backlogs, known", now.repeated_samples)
+        yield _counter("history_commits", "Batches written", now.commits)
+        yield _counter("history_failures", "Batches that could not be written", now.failures)
 
     return source
 

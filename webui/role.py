@@ -21,7 +21,13 @@ from webui.history.history import OFF, History
 from webui.hops import Hops
 from webui.hub import Hub
 from webui.kept import keeps_last_value
-from webui.metric_sources import hub_metrics, link_metrics, reader_metrics, session_metrics
+from webui.metric_sources import (
+    history_metrics,
+    hub_metrics,
+    link_metrics,
+    reader_metrics,
+    session_metrics,
+)
 from webui.metrics import register
 from webui.pacer import Pacer
 from webui.presence import PERIOD_S, PresenceTeller, will
@@ -80,6 +86,7 @@ async def serving_web(
             session_metrics(state.roster),
             link_metrics(bridge),
             reader_metrics(hub.last_payload, base_topic),
+            history_metrics(history.snapshot),
         )
         hops.register(state.metrics)
         register(sources, state.metrics, version=version)

@@ -20,9 +20,16 @@ from tests.webui.client import Client
 from tests.webui.serving import RecordingLink, serving
 from tests.webui.test_auth import STARRED, users_in
 from webui.bridge import Bridge
+from webui.history.history import HistorySnapshot
 from webui.hub import Hub, HubLimits
 from webui.identity import EVERYBODY
-from webui.metric_sources import hub_metrics, link_metrics, reader_metrics, session_metrics
+from webui.metric_sources import (
+    history_metrics,
+    hub_metrics,
+    link_metrics,
+    reader_metrics,
+    session_metrics,
+)
 from webui.metrics import Source, register
 from webui.pacer import Pacer
 from webui.roster import Roster
@@ -125,6 +132,21 @@ async def test_the_broker_s_link_is_told() -> None:
     bridge.receive([link.published[-1]])
     found = exposed(link_metrics(bridge))
     assert (found["fieldgate_ready"], found["fieldgate_broker_connects_total"]) == (1, 1)
+
+
+def test_history_tells_what_waits_for_the_disk() -> None:
+    now = HistorySnapshot("failing", series=3, samples=20, rows=7, waiting_rows=5, failures=2)
+    found = exposed(history_metrics(lambda: now))
+    assert found["fieldgate_history_recording"] == 0
+    assert found["fieldgate_history_waiting_rows"] == 5
+    assert found["fieldgate_history_samples_total"] == 20
+    assert found["fieldgate_history_failures_total"] == 2
+
+
+def test_history_that_is_off_says_no_more_than_that() -> None:
+    found = exposed(history_metrics(HistorySnapshot))
+    assert [name for name in found if "history" in name] == ["fieldgate_history_recording"]
+    assert found["fieldgate_history_recording"] == 0
 
 
 # --- what the readers say
@@ -256,4 +278,5 @@ async def test_each_hop_from_hardware_to_browser_is_timed(tmp_path: Path) -> Non
         assert found[f"{name}_sum"] / found[f"{name}_count"] < 5
     assert found['fieldgate_reader_online{device="host"}'] == 1
     assert found["fieldgate_ready"] == 1
+    assert found["fieldgate_history_recording"] == 1
     assert found['fieldgate_sessions{transport="websocket"}'] == 1

@@ -33,7 +33,7 @@ class Snapshot:
 class SharedFrame:
     """A frame for all cursors at one place, which it takes to the ordinal `end`."""
 
-    frame: str | bytes
+    frame: bytes
     end: int
     messages: int
     size: int

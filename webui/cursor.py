@@ -128,7 +128,17 @@ class Cursor:
 
     # --- what it gets
 
-    def pull(self) -> Gap | str | bytes | None:
+    @property
+    def is_at_end(self) -> bool:
+        """Whether there is nothing left to pull."""
+        return (
+            self._ordinal == self.channel.end
+            and self._gap is None
+            and not self._snapshot
+            and self._link_gaps == self._hub.link_gaps
+        )
+
+    def pull(self) -> Gap | bytes | None:
         """The next thing to send: a gap, a frame, or None when there is nothing new."""
         taken = self._pull()
         if isinstance(taken, Gap):
@@ -144,7 +154,7 @@ class Cursor:
         since_ms = time_of(channel.entries[oldest]) if oldest < len(channel.entries) else None
         return Lag(last_values + behind, since_ms)
 
-    def _pull(self) -> Gap | str | bytes | None:
+    def _pull(self) -> Gap | bytes | None:
         if self._gap is not None:
             gap, self._gap = self._gap, None
             return gap
@@ -167,7 +177,7 @@ class Cursor:
             return self._pull()
         return self._pull_entries(stop) if self._ordinal < stop else None
 
-    def _pull_snapshot(self) -> str | bytes | None:
+    def _pull_snapshot(self) -> bytes | None:
         part: list[Entry] = []
         size = FRAMING_BYTES
         while self._snapshot_at < len(self._snapshot):
@@ -189,7 +199,7 @@ class Cursor:
         self._end_snapshot()
         return self._last_values(part) if part else None
 
-    def _last_values(self, part: Sequence[Entry]) -> str | bytes:
+    def _last_values(self, part: Sequence[Entry]) -> bytes:
         self._hub.counts.frame(len(part), sum(len(entry.body) for entry in part))
         return self._render(part, True)
 
@@ -200,7 +210,7 @@ class Cursor:
         self.seq = self._snapshot_seq
         self._snapshot, self._overtaken, self._fell_back = (), [], False
 
-    def _pull_entries(self, stop: int) -> str | bytes:
+    def _pull_entries(self, stop: int) -> bytes:
         channel = self.channel
         place = (self._ordinal, stop, self._render, self._conflate)
         found = channel.shared.get(place)

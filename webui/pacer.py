@@ -8,15 +8,19 @@ from time import monotonic  # uvloop's own time goes by the millisecond
 
 from webui.hub import Hub
 
-MIN_PAUSE_S = 0.0005
-"""The shortest time between two rounds: lets a burst become one frame, and nobody sees it."""
+SHARE = 0.75
+"""Of the event loop's time: what rounds may take. What they leave is for the broker and all else
+that shares the loop; a smaller share would only make messages wait."""
+
+SAVED_S = 0.02
+"""Of the time that they didn't need: how much they may catch up on without a pause."""
 
 
 class Pacer:
-    """Wakes every cursor with news, then keeps quiet for as long as that round took.
+    """Wakes every cursor with news, and pauses where such rounds take more than their share.
 
-    So delivering takes half of the CPU at most, however many sessions there are, and what
-    comes meanwhile goes out together in the next round.
+    So delivering never takes all of the CPU, however many sessions there are, and what comes
+    during a pause goes out together in the next round.
     """
 
     def __init__(self, hub: Hub, delivered: Callable[[float], None] = lambda _: None) -> None:
@@ -46,10 +50,15 @@ class Pacer:
         for channel in self._hub.take_dirty():
             for cursor in tuple(channel.cursors):
                 cursor.wake()
-        # The woken tasks run in the next turn; only after it is known what the round cost.
-        self._loop.call_soon(self._loop.call_soon, self._settle, began, self._news_at)
+        # The loop writes at the end of this turn; only after it is known what the round cost.
+        self._loop.call_soon(self._settle, began, self._news_at)
 
     def _settle(self, began: float, news_at: float) -> None:
         now = monotonic()
         self._delivered(now - news_at)
-        self._not_before = now + max(MIN_PAUSE_S, now - began)
+        self._not_before = next_round(self._not_before, began, now - began)
+
+
+def next_round(not_before: float, began: float, cost_s: float) -> float:
+    """When the round after one that began and cost so much may begin, in the same clock's s."""
+    return max(not_before, began - SAVED_S) + cost_s / SHARE

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
-from webui.frame_slices import SlicedWebSocketProtocol
+from webui.outlet import OutletProtocol
 from webui.state import WebState
 from webui.wire import MAX_REQUEST_BYTES
 
@@ -45,7 +45,7 @@ async def serving_http(
         app,
         # Pings find peers that went without a word; one that stopped reading is found by
         # TCP_USER_TIMEOUT on the listening socket, since a ping waits behind the full buffer.
-        ws=SlicedWebSocketProtocol,
+        ws=OutletProtocol,
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_TIMEOUT_S,
         ws_max_size=MAX_REQUEST_BYTES,

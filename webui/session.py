@@ -1,15 +1,18 @@
-"""A session: one browser's conversation, over any transport that carries text frames."""
+"""A session: one browser's conversation over a WebSocket."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import functools
+from collections.abc import Callable
+from typing import Protocol
 
 from webui.errors import RefusedError
 from webui.hub import Hub
 from webui.identity import Identity
 from webui.publishing import PublishAs
 from webui.subscription import Subscription
+from webui.text_frame import text_frame
 from webui.wire import (
     MAX_SUBSCRIPTIONS,
     ClientFrame,
@@ -19,6 +22,7 @@ from webui.wire import (
     Pong,
     Publish,
     Published,
+    Render,
     ServerFrame,
     Subscribe,
     Subscribed,
@@ -30,60 +34,75 @@ from webui.wire import (
     frame_of_messages,
 )
 
-Send = Callable[[str], Awaitable[None]]
-"""Sends one text frame; waits while the peer doesn't read."""
+
+class Outlet(Protocol):
+    """A WebSocket's way out."""
+
+    on_ready: Callable[[], None]
+    """Called when it is ready again."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the peer keeps up with reading; false for good once the WebSocket closes."""
+        ...
+
+    async def ready(self) -> None:
+        """Wait until it is ready; raises ConnectionError when it never will be."""
+        ...
+
+    def write(self, frame: bytes) -> None:
+        """Send a frame, as `text_frame` makes it; call it only while it is ready."""
+        ...
 
 
 class Session:
     """What a browser asks is answered in order; what it watches is delivered beside that.
 
-    `answer` and `deliver` run in a task each. Both wait in `send` while the peer doesn't read,
-    so a frozen browser holds one frame and its cursors, and nothing more.
+    Delivering takes no task and no queue: a subscription that is due is pulled and written at
+    once, or where the peer doesn't read, when it reads again. So a frozen browser holds what its
+    connection has buffered and its cursors, and nothing more.
     """
 
-    def __init__(self, hub: Hub, identity: Identity, publish: PublishAs, send: Send) -> None:
+    def __init__(self, hub: Hub, identity: Identity, publish: PublishAs, outlet: Outlet) -> None:
         self._hub = hub
         self._identity = identity
         self._publish = publish
-        self._send = send
-        self._due = asyncio.Event()
-        # A transport may let a later frame overtake one that waits; a lock serves in order.
-        self._sending = asyncio.Lock()
+        self._outlet = outlet
+        outlet.on_ready = self._go_on
+        self._loop = asyncio.get_running_loop()
         self._subscriptions: dict[int, Subscription] = {}
 
     async def answer(self, text: str) -> None:
-        """Do what one frame asks for; what can't be done gets an error frame."""
+        """Do what one frame asks for; what can't be done gets an error frame.
+
+        Waits while the peer doesn't read, so that nobody piles up answers. Raises
+        ConnectionError when the WebSocket closes.
+        """
+        await self._outlet.ready()
         try:
-            await self._answer(decode_frame(text))
+            self._answer(decode_frame(text))
         except RefusedError as refusal:
-            await self.refuse(refusal)
+            self._refuse(refusal)
 
     async def refuse(self, refusal: RefusedError) -> None:
-        """Send a refusal as an error frame."""
-        await self._reply(ErrorFrame(refusal.frame_id, refusal.code, refusal.message))
+        """Send a refusal as an error frame; the same holds."""
+        await self._outlet.ready()
+        self._refuse(refusal)
 
-    async def deliver(self) -> None:
-        """Send what is due, for ever."""
-        while True:
-            await self._due.wait()
-            self._due.clear()
-            while await self._deliver_round():
-                pass
+    def _deliver(self, subscription: Subscription) -> None:
+        """Send one frame; more in the next turn of the loop, or one could keep it from others."""
+        if not self._outlet.is_ready:
+            return
+        frame = subscription.pull()
+        if frame is not None:
+            self._outlet.write(text_frame(encode_frame(frame)) if isinstance(frame, Gap) else frame)
+            if subscription.is_due:
+                self._loop.call_soon(self._deliver, subscription)
 
-    async def _deliver_round(self) -> bool:
-        """Send one frame of each subscription, so that a loud one doesn't silence the others."""
-        is_any = False
-        # A copy, because a frame that is answered meanwhile may change the subscriptions.
+    def _go_on(self) -> None:
+        """The peer reads again."""
         for subscription in self.subscriptions():
-            async with self._sending:
-                frame = subscription.pull()
-                if frame is None:
-                    continue
-                is_any = True
-                text = encode_frame(frame) if isinstance(frame, Gap) else frame
-                assert isinstance(text, str)
-                await self._send(text)
-        return is_any
+            self._deliver(subscription)
 
     def subscriptions(self) -> tuple[Subscription, ...]:
         """What it watches now."""
@@ -95,22 +114,22 @@ class Session:
             subscription.close()
         self._subscriptions.clear()
 
-    async def _answer(self, frame: ClientFrame) -> None:
+    def _answer(self, frame: ClientFrame) -> None:
         match frame:
             case Subscribe():
-                await self._subscribe(frame)
+                self._subscribe(frame)
             case Unsubscribe(id=frame_id):
                 subscription = self._subscriptions.pop(frame_id, None)
                 if subscription is not None:
                     subscription.close()
-                await self._reply(Unsubscribed(frame_id))
+                self._reply(Unsubscribed(frame_id))
             case Publish(id=frame_id):
                 self._publish(self._identity, frame, frame_id)
-                await self._reply(Published(frame_id))
+                self._reply(Published(frame_id))
             case Ping(id=frame_id):
-                await self._reply(Pong(frame_id))
+                self._reply(Pong(frame_id))
 
-    async def _subscribe(self, frame: Subscribe) -> None:
+    def _subscribe(self, frame: Subscribe) -> None:
         filters = check_filters(frame.filters, frame.id)
         for topic_filter in filters:
             if not self._identity.may_subscribe(topic_filter):
@@ -125,8 +144,8 @@ class Session:
         subscription = Subscription(
             self._hub,
             filters,
-            render=frame_of_messages(frame.id),
-            due=self._due,
+            render=_framed_messages(frame.id),
+            on_due=self._deliver,
             frame_id=frame.id,
             mode=frame.mode,
             max_rate_hz=frame.max_rate_hz,
@@ -136,18 +155,21 @@ class Session:
         if replaced is not None:
             replaced.close()
         welcome = subscription.welcome
-        try:
-            await self._reply(
-                Subscribed(
-                    frame.id, self._hub.epoch, welcome.seq, welcome.recovered, welcome.truncated
-                )
-            )
-        except BaseException:
-            subscription.close()
-            raise
+        self._reply(
+            Subscribed(frame.id, self._hub.epoch, welcome.seq, welcome.recovered, welcome.truncated)
+        )
         self._subscriptions[frame.id] = subscription
-        self._due.set()
+        self._loop.call_soon(self._deliver, subscription)
 
-    async def _reply(self, frame: ServerFrame) -> None:
-        async with self._sending:
-            await self._send(encode_frame(frame))
+    def _refuse(self, refusal: RefusedError) -> None:
+        self._reply(ErrorFrame(refusal.frame_id, refusal.code, refusal.message))
+
+    def _reply(self, frame: ServerFrame) -> None:
+        self._outlet.write(text_frame(encode_frame(frame)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _framed_messages(frame_id: int) -> Render:
+    """Makes whole WebSocket frames, so that sessions share their very bytes."""
+    render = frame_of_messages(frame_id)
+    return lambda entries, is_last: text_frame(render(entries, is_last))

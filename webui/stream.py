@@ -68,6 +68,7 @@ class MessageStream:
             return
         try:
             due = asyncio.Event()
+            due.set()
             try:
                 subscription = self._subscribe(due)
             except RefusedError as refusal:
@@ -125,7 +126,6 @@ class MessageStream:
             while (frame := subscription.pull()) is not None:
                 if isinstance(frame, Gap):
                     frame = form.gap(frame)
-                assert isinstance(frame, bytes)
                 await _write(send, frame)
 
     def _subscribe(self, due: asyncio.Event) -> Subscription:
@@ -133,7 +133,7 @@ class MessageStream:
             self._state.hub,
             self._wish.filters,
             render=self._form.render,
-            due=due,
+            on_due=lambda _subscription: due.set(),
             mode=self._wish.mode,
             max_rate_hz=self._wish.max_rate_hz,
             since=self._wish.since,

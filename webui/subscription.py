@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 
 from webui.cursor import Cursor
 from webui.hub import Hub
@@ -16,7 +17,7 @@ def next_tick(now: float, rate_hz: float) -> float:
 
 
 class Subscription:
-    """One set of filters that a session watches; sets the session's event when it is due.
+    """One set of filters that a session watches; tells the session when it becomes due.
 
     Without a rate it is due as soon as there is news. With one it is due at most that often,
     and gets the newest value of each topic: a rate implies the mode `latest`.
@@ -28,20 +29,20 @@ class Subscription:
         filters: tuple[str, ...],
         *,
         render: Render,
-        due: asyncio.Event,
+        on_due: Callable[[Subscription], None],
         frame_id: int = 0,
         mode: Mode = "all",
         max_rate_hz: float | None = None,
         since: str | None = None,
     ) -> None:
         self._hub = hub
-        self._due = due
+        self._on_due = on_due
         self.max_rate_hz = max_rate_hz
         self.mode: Mode = "all" if max_rate_hz is None and mode == "all" else "latest"
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self._is_due = True
         self._is_closed = False
+        self.is_due = True
         self.welcome = hub.subscribe(
             filters,
             render=render,
@@ -50,20 +51,18 @@ class Subscription:
             mode=self.mode,
             since=since,
         )
-        due.set()
 
     @property
     def cursor(self) -> Cursor:
         """Where it stands."""
         return self.welcome.cursor
 
-    def pull(self) -> Gap | str | bytes | None:
+    def pull(self) -> Gap | bytes | None:
         """What to send next, or None until it is due again."""
-        if not self._is_due or self._is_closed:
+        if not self.is_due or self._is_closed:
             return None
         frame = self.cursor.pull()
-        if frame is None:
-            self._is_due = False
+        self.is_due = not self.cursor.is_at_end
         return frame
 
     def close(self) -> None:
@@ -83,5 +82,6 @@ class Subscription:
 
     def _fire(self) -> None:
         self._timer = None
-        self._is_due = True
-        self._due.set()
+        if not self.is_due:
+            self.is_due = True
+            self._on_due(self)

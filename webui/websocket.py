@@ -10,8 +10,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from webui.ending import Ending
 from webui.errors import RefusedError
 from webui.identity import identity_of
+from webui.outlet import outlet_of
 from webui.roster import address_of
-from webui.session import Send, Session
+from webui.session import Session
 from webui.state import WebState
 
 TRY_AGAIN_LATER = 1013
@@ -28,31 +29,20 @@ async def websocket_endpoint(websocket: WebSocket) -> None:
         await websocket.accept()
         await websocket.close(TRY_AGAIN_LATER, refusal.message)
         return
-    session = Session(state.hub, identity, state.publish_from(address), _sender(websocket))
+    outlet = outlet_of(websocket.scope)
+    session = Session(state.hub, identity, state.publish_from(address), outlet)
     entry.subscriptions = session.subscriptions
     try:
         await websocket.accept()
         async with asyncio.TaskGroup() as tasks:
-            delivering = tasks.create_task(session.deliver())
             closing = tasks.create_task(_close_at(entry.ending, session, websocket))
             await _read(websocket, session)
-            delivering.cancel()
             closing.cancel()
-    except* WebSocketDisconnect:
+    except* (WebSocketDisconnect, ConnectionError):
         pass
     finally:
         session.close()
         state.roster.leave(entry)
-
-
-def _sender(websocket: WebSocket) -> Send:
-    async def send(text: str) -> None:
-        try:
-            await websocket.send_text(text)
-        except RuntimeError:  # a close frame is out already: ours, or the server's to a bad client
-            raise WebSocketDisconnect(1006) from None
-
-    return send
 
 
 async def _read(websocket: WebSocket, session: Session) -> None:

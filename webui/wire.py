@@ -141,9 +141,9 @@ _decode_message = msgspec.json.Decoder(WireMessage).decode
 _OPS = ("subscribe", "unsubscribe", "publish", "ping")
 
 
-def encode_frame(frame: ServerFrame) -> str:
+def encode_frame(frame: ServerFrame) -> bytes:
     """A frame that is not shared: acknowledgements, gaps, errors."""
-    return _encode(frame).decode()
+    return _encode(frame)
 
 
 def encode_json(value: object) -> bytes:
@@ -260,7 +260,7 @@ def check_filters(filters: Sequence[str], frame_id: int = 0) -> tuple[str, ...]:
     return checked
 
 
-Render = Callable[[Sequence[Entry], bool], str | bytes]
+Render = Callable[[Sequence[Entry], bool], bytes]
 """Makes one frame of entries; True if they are last values. The same object for all who share."""
 
 
@@ -269,9 +269,8 @@ def frame_of_messages(frame_id: int) -> Render:
     """The `messages` frames of the WebSocket subscriptions with this id."""
     head = f'{{"op":"messages","id":{frame_id},"messages":['.encode()
 
-    def render(entries: Sequence[Entry], is_last: bool) -> str:
-        bodies = b",".join([body_of(entry, is_last) for entry in entries])
-        return (head + bodies + b"]}").decode()
+    def render(entries: Sequence[Entry], is_last: bool) -> bytes:
+        return b"%b%b]}" % (head, b",".join([body_of(entry, is_last) for entry in entries]))
 
     return render
 

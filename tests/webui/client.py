@@ -17,6 +17,17 @@ def matching(filters: Iterable[str], topic: str) -> bool:
     return any(matches(topic_filter, topic) for topic_filter in filters)
 
 
+def content_of(frame: bytes) -> bytes:
+    """What a server's whole, unmasked text frame holds [RFC 6455 5.2]."""
+    first, size = frame[:2]
+    assert first == 0x81, "one text frame, no extensions"
+    assert size < 128, "a server doesn't mask"
+    start = 2 + {126: 2, 127: 8}.get(size, 0)
+    declared = size if start == 2 else int.from_bytes(frame[2:start], "big")
+    assert len(frame) == start + declared
+    return frame[start:]
+
+
 @dataclass(eq=False)
 class Client:
     """One subscription and the map that a page would show.
@@ -37,7 +48,7 @@ class Client:
         self.woken = 0
         self.delivered: list[int] = []
         self.gaps: list[Gap] = []
-        self.frames: list[str] = []
+        self.frames: list[bytes] = []
         self.received = 0
         self.missed = 0
         self.is_exact = True
@@ -57,13 +68,16 @@ class Client:
 
     def pull(self) -> Gap | list[dict[str, Any]] | None:
         """Take one thing, and do what the protocol says."""
-        taken = self.welcome.cursor.pull()
+        cursor = self.welcome.cursor
+        was_at_end = cursor.is_at_end
+        taken = cursor.pull()
+        assert taken is None or not was_at_end, "there was something left"
+        assert cursor.is_at_end or taken is not None, "there was nothing left"
         if isinstance(taken, Gap):
             self._take_gap(taken)
             return taken
         if taken is None:
             return None
-        assert isinstance(taken, str)
         self.frames.append(taken)
         frame = json.loads(taken)
         assert frame["op"] == "messages"

@@ -171,7 +171,7 @@ class HubMachine(RuleBasedStateMachine):
             del self.link_gaps_due[client]
         if isinstance(taken, list):
             frame = client.frames[-1]
-            assert len(frame.encode()) <= self.limits.frame_bytes or len(taken) == 1
+            assert len(frame) <= self.limits.frame_bytes or len(taken) == 1
         return taken is not None
 
     def _pull_all(self, client: Client) -> None:

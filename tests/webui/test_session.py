@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -11,6 +11,8 @@ import pytest
 from broker.errors import LinkAwayError, LinkFullError
 from broker.link import Message, QoS
 from tests.real_ends import until
+from tests.webui.client import content_of
+from webui.errors import RefusedError
 from webui.hub import Hub, HubLimits
 from webui.identity import EVERYBODY, NOBODY, Identity
 from webui.pacer import Pacer
@@ -36,21 +38,55 @@ class RecordingLink:
         self.published.append(message)
 
 
+class RecordingOutlet:
+    """A way out whose frames come to lists, until the peer reads no more or is gone."""
+
+    def __init__(self) -> None:
+        self.on_ready: Callable[[], None] = lambda: None
+        self.on_write: Callable[[dict[str, Any]], None] = lambda _frame: None
+        self.written: list[bytes] = []
+        self.frames: list[dict[str, Any]] = []
+        self._reads = asyncio.Event()
+        self._reads.set()
+        self._is_gone = False
+
+    @property
+    def is_ready(self) -> bool:
+        return self._reads.is_set() and not self._is_gone
+
+    async def ready(self) -> None:
+        await self._reads.wait()
+        if self._is_gone:
+            raise ConnectionAbortedError
+
+    def write(self, frame: bytes) -> None:
+        assert self.is_ready
+        self.written.append(frame)
+        self.frames.append(json.loads(content_of(frame)))
+        self.on_write(self.frames[-1])
+
+    def freeze(self) -> None:
+        self._reads.clear()
+
+    def thaw(self) -> None:
+        self._reads.set()
+        self.on_ready()
+
+    def vanish(self) -> None:
+        self._is_gone = True
+        self._reads.set()
+
+
 class Conversation:
-    """A session whose frames come to a list; `reads` is whether the peer does."""
+    """A session, and what reaches its peer."""
 
     def __init__(self, identity: Identity, limits: HubLimits | None = None) -> None:
         self.hub = Hub("e1", lambda _topic: True, limits)
         self.pacer = Pacer(self.hub)
         self.link = RecordingLink()
-        self.frames: list[dict[str, Any]] = []
-        self.reads = asyncio.Event()
-        self.reads.set()
-        self.session = Session(self.hub, identity, publisher(self.link), self._send)
-
-    async def _send(self, text: str) -> None:
-        await self.reads.wait()
-        self.frames.append(json.loads(text))
+        self.outlet = RecordingOutlet()
+        self.frames = self.outlet.frames
+        self.session = Session(self.hub, identity, publisher(self.link), self.outlet)
 
     async def ask(self, **frame: object) -> dict[str, Any]:
         """The answer to a frame, while nothing is delivered."""
@@ -78,12 +114,9 @@ async def conversation(
     identity: Identity = EVERYBODY, limits: HubLimits | None = None
 ) -> AsyncIterator[Conversation]:
     talk = Conversation(identity, limits)
-    delivering = asyncio.create_task(talk.session.deliver())
     try:
         yield talk
     finally:
-        delivering.cancel()
-        await asyncio.wait([delivering])
         talk.session.close()
         assert talk.hub.size().channels == 0
 
@@ -165,63 +198,83 @@ async def test_overlapping_subscriptions_each_deliver() -> None:
 
 
 async def test_a_loud_subscription_does_not_silence_a_quiet_one() -> None:
-    hub = Hub("e1", lambda _topic: True)
-    delivered: list[str] = []
+    async with conversation() as talk:
+        delivered: list[str] = []
 
-    async def send(text: str) -> None:
-        """A peer so slow that there is more of the loud topic after every frame."""
-        await asyncio.sleep(0)
-        frame = json.loads(text)
-        if frame["op"] == "messages":
-            delivered.append(frame["messages"][0]["topic"])
-            hub.publish([Message("loud", b"more")], 0)
+        def there_is_always_more(frame: dict[str, Any]) -> None:
+            if frame["op"] == "messages":
+                delivered.append(frame["messages"][0]["topic"])
+                talk.publish("loud", "more")
 
-    hub.publish([Message("loud", b"1"), Message("quiet", b"1")], 0)
-    session = Session(hub, EVERYBODY, publisher(RecordingLink()), send)
-    await session.answer('{"op":"subscribe","id":1,"filters":["loud"]}')
-    await session.answer('{"op":"subscribe","id":2,"filters":["quiet"]}')
-    delivering = asyncio.create_task(session.deliver())
-    await until(lambda: len(delivered) > 10, "several frames")
-    delivering.cancel()
-    await asyncio.wait([delivering])
-    assert "quiet" in delivered
+        talk.outlet.on_write = there_is_always_more
+        talk.publish("loud", "1")
+        talk.publish("quiet", "1")
+        await talk.ask(op="subscribe", id=1, filters=["loud"])
+        await talk.ask(op="subscribe", id=2, filters=["quiet"])
+        await until(lambda: len(delivered) > 10, "several frames")
+        assert "quiet" in delivered
 
 
-async def test_frames_go_out_in_the_order_in_which_they_were_made() -> None:
-    waiting: list[asyncio.Event] = []
-    sent: list[str] = []
-
-    async def send(text: str) -> None:
-        """A transport that lets whoever comes in the right moment overtake who waits."""
-        if "messages" in text:
-            waiting.append(asyncio.Event())
-            await waiting[-1].wait()
-        sent.append(json.loads(text)["op"])
-
-    hub = Hub("e1", lambda _topic: True)
-    hub.publish([Message("a", b"1")], 0)
-    session = Session(hub, EVERYBODY, publisher(RecordingLink()), send)
-    await session.answer('{"op":"subscribe","filters":["#"]}')
-    delivering = asyncio.create_task(session.deliver())
-    await until(lambda: waiting, "the last values wait to be sent")
-    leaving = asyncio.create_task(session.answer('{"op":"unsubscribe"}'))
-    await asyncio.sleep(0.01)
-    waiting[0].set()
-    await leaving
-    delivering.cancel()
-    await asyncio.wait([delivering])
-    assert sent == ["subscribed", "messages", "unsubscribed"]
+async def test_of_much_one_frame_goes_out_a_turn_so_that_others_have_theirs() -> None:
+    async with conversation(limits=HubLimits(frame_bytes=1)) as talk:
+        for n in range(3):
+            talk.publish(f"t/{n}", str(n))
+        await talk.ask(op="subscribe", filters=["#"])
+        counts: list[int] = []
+        while len(talk.delivered()) < 3:
+            await asyncio.sleep(0)
+            counts.append(len(talk.delivered()))
+    assert counts[-3:] == [1, 2, 3]
 
 
-async def test_a_peer_that_does_not_read_holds_one_frame_and_then_gets_the_newest() -> None:
+async def test_sessions_at_the_same_place_are_given_the_very_same_bytes() -> None:
+    async with conversation() as talk:
+        other = RecordingOutlet()
+        second = Session(talk.hub, EVERYBODY, publisher(talk.link), other)
+        await talk.ask(op="subscribe", id=7, filters=["#"])
+        await second.answer('{"op":"subscribe","id":7,"filters":["#"]}')
+        talk.publish("a", "1")
+        await until(lambda: len(talk.frames) == len(other.frames) == 2, "both")
+        assert talk.outlet.written[1] is other.written[1]
+        second.close()
+
+
+async def test_nothing_is_answered_or_done_while_the_peer_does_not_read() -> None:
+    async with conversation() as talk:
+        await talk.ask(op="subscribe", filters=["#"])
+        talk.outlet.freeze()
+        leaving = asyncio.create_task(talk.session.answer('{"op":"unsubscribe"}'))
+        refusing = asyncio.create_task(talk.session.refuse(RefusedError("bad_frame", "no")))
+        talk.publish("a", "1")
+        await asyncio.sleep(0.02)
+        assert talk.ops() == ["subscribed"]
+        talk.outlet.thaw()
+        await leaving
+        await refusing
+        assert talk.ops() == ["subscribed", "messages", "unsubscribed", "error"]
+
+
+async def test_to_a_peer_that_is_gone_nothing_is_written() -> None:
+    async with conversation() as talk:
+        await talk.ask(op="subscribe", filters=["#"])
+        talk.outlet.vanish()
+        talk.publish("a", "1")
+        await asyncio.sleep(0.02)
+        with pytest.raises(ConnectionError):
+            await talk.session.answer('{"op":"subscribe","filters":["b"]}')
+        assert talk.ops() == ["subscribed"]
+        assert talk.hub.size().channels == 1
+
+
+async def test_a_peer_that_does_not_read_holds_nothing_and_then_gets_the_newest() -> None:
     async with conversation(limits=HubLimits(log_messages=100)) as talk:
         await talk.ask(op="subscribe", filters=["#"])
-        talk.reads.clear()
+        talk.outlet.freeze()
         for n in range(1000):
             talk.publish("a", str(n))
             if n % 100 == 0:
                 await asyncio.sleep(0)
-        talk.reads.set()
+        talk.outlet.thaw()
         await until(lambda: talk.delivered()[-1:] == ["999"], "the newest value")
     gaps = [frame for frame in talk.frames if frame["op"] == "gap"]
     assert len(gaps) == 1

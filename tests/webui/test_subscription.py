@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import time
 
 import pytest
 from hypothesis import example, given
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 from broker.link import Message
 from tests.real_ends import DEADLINE_S, until
-from webui.hub import Hub
-from webui.pacer import Pacer
+from webui.hub import Hub, HubLimits
+from webui.pacer import SAVED_S, SHARE, Pacer, next_round
 from webui.subscription import Subscription, next_tick
 from webui.wire import frame_of_messages
 
@@ -39,7 +40,11 @@ class Watching:
         self.due = asyncio.Event()
         self.frames: list[list[str]] = []
         self.subscription = Subscription(
-            self.hub, ("#",), render=frame_of_messages(0), due=self.due, max_rate_hz=max_rate_hz
+            self.hub,
+            ("#",),
+            render=frame_of_messages(0),
+            on_due=lambda _subscription: self.due.set(),
+            max_rate_hz=max_rate_hz,
         )
 
     def publish(self, *payloads: str) -> None:
@@ -48,7 +53,7 @@ class Watching:
 
     def pull(self) -> list[list[str]]:
         while (frame := self.subscription.pull()) is not None:
-            assert isinstance(frame, str)
+            assert isinstance(frame, bytes)
             self.frames.append([each["payload"] for each in json.loads(frame)["messages"]])
         return self.frames
 
@@ -56,13 +61,39 @@ class Watching:
 async def test_without_a_rate_news_is_due_at_once_and_a_burst_is_one_frame() -> None:
     watching = Watching()
     watching.pull()
-    watching.due.clear()
     watching.publish("1", "2")
     watching.publish("3")
     assert not watching.due.is_set()
     await asyncio.wait_for(watching.due.wait(), DEADLINE_S)
     watching.pull()
     assert watching.frames == [["1", "2", "3"]]
+
+
+async def test_it_is_due_until_all_is_pulled_and_says_so_once() -> None:
+    told = 0
+
+    def count(_subscription: Subscription) -> None:
+        nonlocal told
+        told += 1
+
+    hub = Hub("e1", lambda _topic: True, HubLimits(frame_bytes=1))
+    hub.publish([Message("a", b"1")], 0)
+    pacer = Pacer(hub)
+    subscription = Subscription(hub, ("#",), render=frame_of_messages(0), on_due=count)
+    assert subscription.is_due, "for the last values"
+    assert subscription.pull()
+    assert not subscription.is_due
+    for payload in (b"2", b"3"):
+        hub.publish([Message("a", payload)], 0)
+        pacer.news()
+        await until(lambda: subscription.is_due, "a round")
+    await asyncio.sleep(0.01)
+    assert told == 1
+    assert subscription.pull()
+    assert subscription.is_due, "one frame holds one message"
+    assert subscription.pull()
+    assert not subscription.is_due
+    assert subscription.pull() is None
 
 
 async def test_with_a_rate_nothing_is_due_before_its_tick_and_then_only_the_newest() -> None:
@@ -119,6 +150,25 @@ async def test_the_pacer_wakes_each_cursor_once_a_round() -> None:
     await until(lambda: len(woken) == 6, "another round")
 
 
+async def test_after_a_round_that_took_long_the_next_one_waits() -> None:
+    hub = Hub("e1", lambda _topic: True)
+    pacer = Pacer(hub)
+    rounds: list[float] = []
+    cost_s = 0.2
+
+    def take_long() -> None:
+        rounds.append(time.monotonic())
+        time.sleep(cost_s)
+
+    hub.subscribe(("#",), render=frame_of_messages(0), wake=take_long)
+    for count in (1, 2):
+        hub.publish([Message("a", b"1")], 0)
+        pacer.news()
+        await until(lambda count=count: len(rounds) == count, "a round")  # type: ignore[misc]
+        await asyncio.sleep(0)
+    assert rounds[1] - rounds[0] >= cost_s / SHARE - SAVED_S - 0.002
+
+
 async def test_a_cursor_that_leaves_while_others_are_woken_harms_nobody() -> None:
     hub = Hub("e1", lambda _topic: True)
     pacer = Pacer(hub)
@@ -136,3 +186,27 @@ async def test_a_cursor_that_leaves_while_others_are_woken_harms_nobody() -> Non
     await until(lambda: woken, "a round")
     await asyncio.sleep(0.01)
     assert hub.size().channels == 0
+
+
+@given(
+    gaps_s=st.lists(st.floats(0, 0.1), min_size=1, max_size=50),
+    costs_s=st.lists(st.floats(1e-6, 0.05), min_size=50, max_size=50),
+)
+def test_rounds_take_no_more_than_their_share_but_for_what_was_saved_up(
+    gaps_s: list[float], costs_s: list[float]
+) -> None:
+    """Whenever there is news, a round begins as early as it may, or later."""
+    now = began = 1000.0
+    not_before = spent = 0.0
+    for gap_s, cost_s in zip(gaps_s, costs_s, strict=False):
+        now = max(now + gap_s, not_before)
+        assert spent <= SHARE * (now - began + SAVED_S) + 1e-6
+        not_before = next_round(not_before, now, cost_s)
+        spent += cost_s
+        now += cost_s
+
+
+def test_a_round_after_a_quiet_time_may_begin_at_once() -> None:
+    not_before = next_round(0.0, 1000.0, 0.001)
+    assert not_before < 1000.0
+    assert next_round(not_before, 1000.0, 0.1) > 1000.1

@@ -331,6 +331,26 @@ async def test_a_frozen_session_costs_little_and_catches_up_when_it_reads_again(
         assert gaps
 
 
+async def test_a_peer_that_asks_and_never_reads_is_heard_no_more_and_leaves_nothing() -> None:
+    async with serving() as web:
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            deaf.connect(("127.0.0.1", web.port))
+            async with connect(f"ws://127.0.0.1:{web.port}/api/ws", sock=deaf) as connection:
+                await ask(connection, op="subscribe", filters=["a"])
+                transport = connection.transport
+                transport.pause_reading()
+                transport.write(masked(0x81, b'{"op":"x"}') * 500_000)
+                left = [0]
+                while len(left) < 4 or len(set(left[-3:])) > 1:
+                    await asyncio.sleep(0.3)
+                    left.append(transport.get_write_buffer_size())
+                assert left[-1] > 0, "all was taken, for whose answers there was no room"
+                transport.abort()
+        await until(lambda: len(web.state.roster) == 0, "it is gone")
+        assert web.hub.size().channels == 0
+
+
 # --- when we end sessions
 
 

@@ -35,6 +35,20 @@ class Message:
     retain: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Request(Message):
+    """A message that asks for an answer, or is one [MQTT5-4.10].
+
+    Where the broker and the other end speak MQTT 5; with 3.1.1 it is a message like others.
+    """
+
+    response_topic: str = ""
+    """Where the answer is to go; empty in an answer."""
+
+    correlation_data: bytes = b""
+    """What the answer carries back, so that whoever asked knows what it answers."""
+
+
 class LinkEvents(Protocol):
     """Who is told what a link sees. Every call comes on the event loop and must not block."""
 

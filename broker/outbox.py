@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from broker.errors import LinkFullError
-from broker.link import Message
+from broker.link import Message, Request
 
 
 class Outbox:
@@ -74,7 +74,13 @@ class Outbox:
 PACKET_OVERHEAD = 10
 """What PUBLISH adds to topic and payload: fixed header 5, length 2, identifier 2, properties 1."""
 
+REQUEST_OVERHEAD = 8
+"""What a request adds to the two properties that make it one: identifiers and lengths."""
+
 
 def wire_size(message: Message) -> int:
     """At most this many bytes on the wire; a topic of many non-ASCII characters a few more."""
-    return len(message.topic) + len(message.payload) + PACKET_OVERHEAD
+    size = len(message.topic) + len(message.payload) + PACKET_OVERHEAD
+    if isinstance(message, Request):
+        size += len(message.response_topic) + len(message.correlation_data) + REQUEST_OVERHEAD
+    return size

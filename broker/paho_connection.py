@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from broker.link import Endpoint, Message, QoS, Subscription
+from broker.link import Endpoint, Message, QoS, Request, Subscription
 from broker.link_socket import LinkSocket
 from broker.outage import VERSION_REFUSED, why_ended, why_refused
 from broker.outbox import wire_size
@@ -182,7 +183,11 @@ class PahoConnection:
         """Send PUBLISH; returns its packet identifier."""
         while True:
             info = self._client.publish(
-                message.topic, message.payload, int(message.qos), message.retain
+                message.topic,
+                message.payload,
+                int(message.qos),
+                message.retain,
+                self._properties(message),
             )
             # paho numbers QoS 0 messages, too, and so comes round to identifiers in use
             if info.rc != MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:
@@ -191,6 +196,16 @@ class PahoConnection:
         if self._written_since > JOINED_BYTES:
             self._write()
         return info.mid
+
+    def _properties(self, message: Message) -> Properties | None:
+        if not isinstance(message, Request) or self._login.version != MQTTProtocolVersion.MQTTv5:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        if message.response_topic:
+            properties.ResponseTopic = message.response_topic
+        if message.correlation_data:
+            properties.CorrelationData = message.correlation_data
+        return properties
 
     async def leave(self) -> None:
         """Send DISCONNECT, so that the will stays unpublished, and close."""
@@ -373,9 +388,12 @@ class PahoConnection:
         except UnicodeDecodeError:  # [MQTT-1.5.4-1]
             self._lost = f"{self._login.endpoint.url} sent a topic that is no UTF-8"
             return
-        self._batch.append(
-            Message(topic, bytes(message.payload), _QOS[message.qos], bool(message.retain))
-        )
+        taken = (topic, bytes(message.payload), _QOS[message.qos], bool(message.retain))
+        if response_topic := getattr(message.properties, "ResponseTopic", ""):
+            correlation_data = getattr(message.properties, "CorrelationData", b"")
+            self._batch.append(Request(*taken, response_topic, correlation_data))
+        else:
+            self._batch.append(Message(*taken))
 
     def _on_publish(
         self, _client: object, _data: object, mid: int, code: ReasonCode, _properties: object

@@ -9,6 +9,7 @@ import secrets
 import threading
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import lru_cache
 
 from paho.mqtt.enums import MQTTProtocolVersion
@@ -217,11 +218,10 @@ class PahoLink:
         """The message as this broker takes it: it would close the connection otherwise."""
         if message.qos <= self._limits.qos and (self._limits.retain or not message.retain):
             return message
-        return Message(
-            message.topic,
-            message.payload,
-            min(message.qos, self._limits.qos),
-            message.retain and self._limits.retain,
+        return replace(
+            message,
+            qos=min(message.qos, self._limits.qos),
+            retain=message.retain and self._limits.retain,
         )
 
     def _complain(self, sentence: str, about: str) -> None:

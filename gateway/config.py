@@ -32,6 +32,8 @@ from gateway.points.config import PointConfig, ReportConfig, Slug
 from gateway.points.names import RESERVED_POINTS
 from gateway.readers import ReaderConfig
 from gateway.readers.host import HostConfig
+from gateway.readers.modbus import ModbusConfig
+from gateway.readers.serial_port import SerialConfig
 from gateway.section import Section
 
 USERS_FILE = "users.yaml"
@@ -104,6 +106,41 @@ class DeviceConfig(Section):
         description="When values are published, for all points: what a point's own `report`"
         " leaves out. With max_per_s, the device's state keeps to it as well.",
     )
+
+    command_timeout_s: Annotated[float, Field(ge=0.1, le=3600)] = Field(
+        default=5.0,
+        description="How long a command waits, once written, for the hardware to say it back.",
+    )
+
+    @model_validator(mode="after")
+    def _readers_write_as_they_can(self) -> DeviceConfig:
+        for name, point in self.points.items():
+            if point.write is not None:
+                self._check_writing(name, by_template=point.write is not True)
+        return self
+
+    def _check_writing(self, name: str, *, by_template: bool) -> None:
+        match self.reader:
+            case SerialConfig():
+                if not by_template:
+                    raise ValueError(
+                        f"points.{name}.write: reader serial needs to know what to send, as in"
+                        ' write: "PUMP {value}\\n"'
+                    )
+            case ModbusConfig():
+                if by_template:
+                    raise ValueError(f"points.{name}.write: reader modbus needs no text: say true")
+                if (register := self.reader.registers.get(name)) is None:
+                    raise ValueError(f"points.{name}.write: no register is called {name}")
+                if not register.is_writable:
+                    raise ValueError(
+                        f"points.{name}.write: its register lies in the table {register.table},"
+                        " which can only be read"
+                    )
+            case _:
+                raise ValueError(
+                    f"points.{name}.write: reader {self.reader.type} can't write: take it away"
+                )
 
     @model_validator(mode="after")
     def _decoder_where_one_is_needed(self) -> DeviceConfig:

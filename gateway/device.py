@@ -129,6 +129,11 @@ class Device:
             "points": {name: self._described(name) for name in {**self._listed, **self._points}},
         }
 
+    def newest(self, name: str) -> tuple[Value, int]:
+        """What the hardware said last of a point, and when that was read; None and 0 for never."""
+        point = self._points.get(name)
+        return (None, 0) if point is None else point.newest
+
     def expire_after_s(self, name: str) -> float:
         """After how long without a message a point may be taken for gone; 0 for never."""
         point = self._points.get(name)
@@ -199,7 +204,7 @@ class Device:
 
 def retained_json(topic: str, value: object) -> Message:
     """A retained QoS 1 message that holds JSON."""
-    return Message(topic, _json(value), QoS.AT_LEAST_ONCE, retain=True)
+    return Message(topic, json_bytes(value), QoS.AT_LEAST_ONCE, retain=True)
 
 
 def iso_time(time_ms: int) -> str:
@@ -208,14 +213,15 @@ def iso_time(time_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _event(point: Point) -> Message:
-    event = {"event_type": point.value, "time": iso_time(point.time_ms)}
-    return Message(point.topic, _json(event), QoS.AT_LEAST_ONCE)
-
-
-def _json(value: object) -> bytes:
+def json_bytes(value: object) -> bytes:
+    """JSON as we publish it."""
     content = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return content.encode(errors="replace")
+
+
+def _event(point: Point) -> Message:
+    event = {"event_type": point.value, "time": iso_time(point.time_ms)}
+    return Message(point.topic, json_bytes(event), QoS.AT_LEAST_ONCE)
 
 
 def _json_value(value: Value) -> Value:

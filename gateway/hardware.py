@@ -8,8 +8,11 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Protocol
 
-from broker.link import Connect
+from broker.link import Connect, Message
+from gateway.commands.crew import Crew
+from gateway.commands.desk import Desk, Order, Writable
 from gateway.config import DeviceConfig
 from gateway.device import Device, iso_time
 from gateway.errors import GatewayError
@@ -17,7 +20,7 @@ from gateway.handoff import DeviceMeasurement, Handoff, Item
 from gateway.latency import PublishLatency
 from gateway.points.names import PointNames
 from gateway.publisher import Publisher, subscriptions, will
-from gateway.readers import Buses, build, describer
+from gateway.readers import Buses, Writing, build, describer, wall_clock_ms
 from gateway.rivalry import Rivalry, Verdict
 from gateway.supervisor import SupervisedReader
 
@@ -40,20 +43,46 @@ async def reading(
     rivalry = Rivalry(base_topic, instance=secrets.token_hex(8))
     readers: dict[str, SupervisedReader] = {}
     latency = PublishLatency()
+    writers: dict[str, Writing] = {}
+    loop = asyncio.get_running_loop()
+    known = {config.name: _device(config, base_topic) for config in devices}
+
+    def command(message: Message) -> None:
+        desk.receive(message, loop.time())
+        alarm.set()
+
+    def written(order: Order, why_not: str) -> None:
+        desk.written(order, why_not, loop.time())
+        alarm.set()
+
     publisher = Publisher(
         base_topic,
-        {device.name: _device(device, base_topic) for device in devices},
+        known,
         rivalry,
         counts=lambda name: _counts(readers[name]),
         besides=lambda: {"time": iso_time(_now_ms()), "read_to_publish": latency.summary()},
+        command=command,
+        heard=lambda name: desk.measured(name),
     )
-    loop = asyncio.get_running_loop()
-    alarm = Alarm(loop, publisher)
+    crew = Crew(loop, writers, written)
+    desk = Desk(
+        base_topic,
+        {
+            config.name: Writable(known[config.name], config.points, config.command_timeout_s)
+            for config in devices
+        },
+        publish=publisher.publish,
+        carry_out=crew.carry_out,
+        clock=wall_clock_ms,
+    )
+    alarm = Alarm(loop, (publisher, desk))
     handoff = Handoff(loop, lambda items: _deliver(items, publisher, alarm, latency))
     buses = Buses()
-    for device in devices:
-        reader = build(device.reader, device.decoder, buses=buses)
-        readers[device.name] = SupervisedReader(device.name, reader, handoff)
+    for config in devices:
+        reader = build(config.reader, config.decoder, buses=buses)
+        readers[config.name] = SupervisedReader(config.name, reader, handoff)
+        if isinstance(reader, Writing):
+            writers[config.name] = reader
     async with connect(
         publisher,
         role="readers",
@@ -69,6 +98,7 @@ async def reading(
         finally:
             for supervised in readers.values():
                 supervised.request_stop()
+            crew.close()
             stops = (asyncio.to_thread(supervised.stop) for supervised in readers.values())
             await asyncio.gather(*stops)
             handoff.flush()
@@ -79,22 +109,33 @@ async def reading(
             publisher.farewell()
 
 
-class Alarm:
-    """Calls the publisher when what waits in it is due: one timer, for whatever is due first."""
+class Waiting(Protocol):
+    """Where something waits for its time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, publisher: Publisher) -> None:
+    @property
+    def due_s(self) -> float:
+        """When to call `release` next; infinite while nothing waits."""
+
+    def release(self, now_s: float) -> None:
+        """Do what is due."""
+
+
+class Alarm:
+    """Calls those with whom something waits, when it is due: one timer, for what is due first."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, waiting: Sequence[Waiting]) -> None:
         self._loop = loop
-        self._publisher = publisher
+        self._waiting = waiting
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def now_s(self) -> float:
-        """The clock of everything that is given to the publisher."""
+        """The clock of everything that waits."""
         return self._loop.time()
 
     def set(self) -> None:
-        """Look when it has to go off; after each call to the publisher."""
-        due_s = self._publisher.due_s
+        """Look when it has to go off; after whatever may have changed that."""
+        due_s = min(each.due_s for each in self._waiting)
         if self._timer is not None:
             if self._timer.when() <= due_s:  # early is harmless: it is set again then
                 return
@@ -108,7 +149,8 @@ class Alarm:
 
     def _go_off(self) -> None:
         self._timer = None
-        self._publisher.release(self.now_s)
+        for each in self._waiting:
+            each.release(self.now_s)
         self.set()
 
 

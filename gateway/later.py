@@ -6,8 +6,6 @@ from gateway.problem import KeyPath
 
 PLANNED_KEYS = frozenset(
     {
-        "devices.*.command_timeout_s",
-        "devices.*.points.*.write",
         "home_assistant",
         "web.tls",
     }

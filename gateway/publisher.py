@@ -30,6 +30,9 @@ it, each device has an equal share for certain."""
 MAX_EVENTS_PER_S = 100
 """Events of one device: nobody presses buttons quicker. What is beyond is lost, and counted."""
 
+COMMANDS = ("+/set", "+/set/+", "+/get")
+"""Where, below the base topic, somebody wants something of a device."""
+
 
 def will(base_topic: str) -> Message:
     """What the broker says for us when we are gone without a word."""
@@ -37,10 +40,10 @@ def will(base_topic: str) -> Message:
 
 
 def subscriptions(base_topic: str) -> tuple[Subscription, ...]:
-    """What the gateway listens to: questions to it, and whether there is another one."""
+    """What the gateway listens to: questions, commands, and whether there is another one."""
     return tuple(
-        Subscription(f"{base_topic}/bridge/{below}", QoS.AT_LEAST_ONCE)
-        for below in ("state", "request/ping", "response/ping")
+        Subscription(f"{base_topic}/{below}", QoS.AT_LEAST_ONCE)
+        for below in ("bridge/state", "bridge/request/ping", "bridge/response/ping", *COMMANDS)
     )
 
 
@@ -61,17 +64,27 @@ class Publisher:
         rivalry: Rivalry,
         counts: Callable[[str], Mapping[str, object]] = lambda _device: {},
         besides: Callable[[], Mapping[str, object]] = dict,
+        *,
+        command: Callable[[Message], object] = lambda _message: None,
+        heard: Callable[[str], None] = lambda _device: None,
     ) -> None:
-        """For `bridge/health`: what a device's reader `counts`, and what to say `besides`."""
+        """For `bridge/health`: what a device's reader `counts`, and what to say `besides`.
+
+        `command` gets what others want of devices, and `heard` is called with the name of each
+        device that said something, once for each measurement.
+        """
         self._base = base_topic
         self._devices = devices
         self._rivalry = rivalry
         self._counts = counts
         self._besides = besides
+        self._command = command
+        self._heard = heard
         self._link: Link | None = None
         self._may_publish = False
         self._has_left = False
         self._behind: set[str] = set()
+        self._asked: set[str] = set()
         self._due_s: dict[str, float] = {}
         self._values_this_second: Counter[str] = Counter()
         self._events_this_second: Counter[str] = Counter()
@@ -100,6 +113,7 @@ class Publisher:
             name = each.device
             changed[name] = None
             self._publish_said(name, self._devices[name].take(each.measurement, now_s))
+            self._heard(name)
         for name in changed:
             self._publish_state(name, now_s)
 
@@ -177,6 +191,9 @@ class Publisher:
     def receive(self, messages: Sequence[Message]) -> None:
         offline = will(self._base)
         for message in messages:
+            if not message.topic.startswith(f"{self._base}/bridge/"):
+                self._take_command(message)
+                continue
             answer = self._rivalry.receive(message)
             if answer is not None:
                 self._publish((answer,))
@@ -187,6 +204,20 @@ class Publisher:
         if self._rivalry.verdict is Verdict.RIVAL:
             self._may_publish = False  # all that we publish is the other's now
         self._settle()
+
+    def _take_command(self, message: Message) -> None:
+        if not self._may_publish:
+            return  # perhaps it is for the rival
+        name, _, verb = message.topic.removeprefix(f"{self._base}/").partition("/")
+        if verb != "get":
+            self._command(message)
+        elif name in self._devices:
+            self._asked.add(name)
+
+    def publish(self, message: Message) -> None:
+        """Say something besides: a receipt. What can't be said now is lost."""
+        if self._may_publish:
+            self._publish((message,))
 
     # --- once a second
 
@@ -201,10 +232,11 @@ class Publisher:
         self._settle()
         if not self._may_publish:
             return
-        for name in tuple(self._behind):
+        for name in self._behind | self._asked:
             if not self._publish(self._devices[name].retained()):
                 return
             self._behind.discard(name)
+            self._asked.discard(name)
         for name in self._devices:
             self._publish_state(name, now_s)
         self._publish_devices_if_changed()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import tty
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.real_ends import DEADLINE_S
 
 
 class SerialLine:
@@ -33,10 +36,11 @@ class SerialLine:
         assert self._master is not None
         os.write(self._master, content)
 
-    def hear(self) -> bytes:
-        """What the device gets: at least a byte, all that is there."""
+    def hear(self, timeout_s: float = DEADLINE_S) -> bytes:
+        """What the device gets: all that is there; nothing, if nothing comes in time."""
         assert self._master is not None
-        return os.read(self._master, 65_536)
+        ready, _, _ = select.select([self._master], [], [], timeout_s)
+        return os.read(self._master, 65_536) if ready else b""
 
 
 @contextlib.contextmanager

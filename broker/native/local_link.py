@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
-from broker.link import Link, LinkEvents, Message, QoS, Subscription
+from broker.link import Link, LinkEvents, Message, QoS, Request, Subscription
 from broker.native.core import Core
 from broker.native.message_run import MessageRun
+from broker.native.properties import EMPTY, Properties
 from broker.native.routed import Routed
 from broker.native.router import Grant, Route
 from broker.topics import check_filter, check_name
@@ -39,7 +40,11 @@ class LocalLink:
     def publish(self, message: Message) -> None:
         """See `broker.link.Link`; what was published is routed when this returns."""
         topic = _check_name(message.topic)
-        self._core.publish(Routed(topic, message.payload, message.qos, retain=message.retain), self)
+        properties = _properties(message) if isinstance(message, Request) else EMPTY
+        routed = Routed(
+            topic, message.payload, message.qos, retain=message.retain, properties=properties
+        )
+        self._core.publish(routed, self)
 
     def deliver(self, message: Routed, route: Route[Any]) -> None:
         """Take a message from the broker."""
@@ -53,8 +58,19 @@ class LocalLink:
     def _take(self, message: Routed, granted: QoS, *, retain: bool) -> None:
         if not self._burst:
             self._loop.call_soon(self._hand_over)
+        qos = min(message.qos, granted)
+        if (asked := message.properties) is EMPTY or not asked.response_topic:
+            self._burst.append(Message(message.topic, message.payload, qos, retain))
+            return
         self._burst.append(
-            Message(message.topic, message.payload, min(message.qos, granted), retain)
+            Request(
+                message.topic,
+                message.payload,
+                qos,
+                retain,
+                response_topic=asked.response_topic,
+                correlation_data=asked.correlation_data or b"",
+            )
         )
 
     def _hand_over(self) -> None:
@@ -81,3 +97,10 @@ class LocalLink:
         finally:
             self._core.forget(self)
             self._burst.clear()
+
+
+def _properties(message: Request) -> Properties:
+    return Properties(
+        response_topic=message.response_topic or None,
+        correlation_data=message.correlation_data or None,
+    )

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from gateway.points.names import MAX_SLUG_CHARACTERS
+from gateway.points.writing import Write, check_write
 from gateway.section import Section
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=MAX_SLUG_CHARACTERS)]
 
-PointType = Literal["number", "boolean", "text", "enum", "event"]
+PointType = Literal["number", "boolean", "text", "enum", "event", "button"]
 
 MAX_OPTIONS = 64
 MAX_SILENCE_S = 31 * 86_400
@@ -143,7 +144,7 @@ class ReportConfig(Section):
         return ReportConfig.model_validate({**inherited, **own})
 
 
-_FOR_NUMBERS = ("scale", "offset", "decimals", "unit", "state_class")
+_FOR_NUMBERS = ("scale", "offset", "decimals", "unit", "state_class", "min", "max", "step")
 """Keys that make a point without a type a number."""
 
 
@@ -158,7 +159,8 @@ class PointConfig(Section):
     type: PointType | None = Field(
         default=None,
         description="What its values are; where not given, whatever comes. An event is a moment,"
-        " as of a button: published each time it comes, and never retained.",
+        " as of a button: published each time it comes, and never retained. A button has no value:"
+        " it is only written.",
     )
     unit: Annotated[str, Field(max_length=32)] | None = Field(
         default=None,
@@ -192,9 +194,44 @@ class PointConfig(Section):
     decimals: Annotated[int, Field(ge=0, le=12)] | None = Field(
         default=None, description="How many decimals a number is rounded to."
     )
+    write: Annotated[
+        Write | None,
+        PlainValidator(check_write),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": ["string", "boolean", "null"]},
+                    {"type": "object", "additionalProperties": {"type": "string"}},
+                ]
+            }
+        ),
+    ] = Field(
+        default=None,
+        description="Makes it writable: what to send, with {value} for the wish, or a section from"
+        " values to what to send; true for reader modbus.",
+        examples=["PUMP {value}\n"],
+    )
+    min: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
+        default=None, description="The least number that may be written."
+    )
+    max: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
+        default=None, description="The greatest number that may be written."
+    )
+    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None, description="From one number to the next on a slider."
+    )
+    confirm: bool = Field(
+        default=True,
+        description="Wait until the hardware says the value back; false where it never does.",
+    )
     report: ReportConfig = Field(
         default=ReportConfig(), description="When its values are published."
     )
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether a command to it ends with what the hardware says, and not with the writing."""
+        return self.confirm and self.kind != "button"
 
     @property
     def kind(self) -> PointType | None:
@@ -223,6 +260,19 @@ class PointConfig(Section):
             raise ValueError("an event is published each time it comes: take `report` away")
         return self
 
+    @model_validator(mode="after")
+    def _keys_fit_the_writing(self) -> PointConfig:
+        if self.write is None:
+            if self.kind == "button":
+                raise ValueError("a button is only written: it needs `write`")
+            if odd := self._given("min", "max", "step", "confirm"):
+                raise ValueError(f"{odd} is for points that can be written: it needs `write`")
+        elif self.kind == "event":
+            raise ValueError("an event only comes from the hardware: take `write` away")
+        if self.min is not None and self.max is not None and self.min >= self.max:
+            raise ValueError("min must be less than max")
+        return self
+
     def _given(self, *keys: str) -> str:
         """The first of these keys that the config gives."""
         return next((key for key in keys if key in self.model_fields_set), "")
@@ -234,4 +284,6 @@ class PointConfig(Section):
         known["options"] = (
             None if self.options is None else list(dict.fromkeys(self.options.values()))
         )
+        if self.write is not None:
+            known |= {"writable": True, **self.model_dump(include={"min", "max", "step"})}
         return {key: value for key, value in known.items() if value is not None}

@@ -31,7 +31,7 @@ class Conversion:
 
     __slots__ = ("_config", "_convert", "_invalid", "refused")
 
-    def __init__(self, config: PointConfig, refused: Counter[str]) -> None:
+    def __init__(self, config: PointConfig, refused: Counter[str] | None = None) -> None:
         self._config = config
         self._invalid = frozenset(map(_identity, config.invalid))
         self._convert: Callable[[Value], Value] = {
@@ -40,9 +40,10 @@ class Conversion:
             "text": _text,
             "enum": self._option,
             "event": self._event,
+            "button": lambda _raw: None,
             None: lambda raw: raw,
         }[config.kind]
-        self.refused = refused
+        self.refused = Counter() if refused is None else refused
 
     def __call__(self, raw: Value) -> Value:
         if raw is None or raw == "" or (isinstance(raw, float) and not math.isfinite(raw)):
@@ -56,6 +57,25 @@ class Conversion:
         except (OverflowError, ValueError):  # more digits than a float holds, or Python prints
             self.refused["too_large"] += 1
         return None
+
+    def raw(self, value: Value) -> Value:
+        """What the hardware calls a value of the point's: the way back.
+
+        Raises OverflowError for a number that has no finite counterpart.
+        """
+        config = self._config
+        if config.kind == "enum":
+            assert config.options is not None
+            word = next(word for word, option in config.options.items() if option == value)
+            return value_of(word)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return value
+        if config.scale == 1 and not config.offset:
+            return value
+        number = float(f"{(value - config.offset) / config.scale:.15g}")
+        if not math.isfinite(number):
+            raise OverflowError
+        return int(number) if number.is_integer() else number
 
     def _is_invalid(self, raw: Value) -> bool:
         if _identity(raw) in self._invalid:

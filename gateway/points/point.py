@@ -71,6 +71,11 @@ class Point:
         """The time between two frames, as it was last announced; 0 while it is not known."""
         return self._interval.interval_s
 
+    @property
+    def newest(self) -> tuple[Value, int]:
+        """What came last, published or not, and when it was read, in ms since 1970."""
+        return self._newest, self._newest_ms
+
     def take(self, raw: Value, time_ms: int, now_s: float) -> bool:
         """What a frame said; True when it is to be published now."""
         if self._interval.heard(now_s):

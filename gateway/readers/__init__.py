@@ -27,8 +27,11 @@ from gateway.readers.reader import (
     READ_TIMEOUT_S,
     BytePort,
     Clock,
+    Content,
     Reader,
     Rejecting,
+    TwoWayPort,
+    Writing,
     wall_clock_ms,
 )
 from gateway.readers.replay import SHIPPED, ReplayConfig, ReplayPort
@@ -40,9 +43,11 @@ __all__ = [
     "Buses",
     "BytePort",
     "Clock",
+    "Content",
     "Reader",
     "ReaderConfig",
     "Rejecting",
+    "Writing",
     "build",
     "describer",
     "serial_line",
@@ -71,7 +76,8 @@ def build(
         case HostConfig():
             return HostReader(config.interval_s, clock=clock)
         case SerialConfig():
-            return _decoded(config.port, serial_line(config), LineFramer(), decoder, clock)
+            line = serial_line(config)
+            return _decoded(config.port, line, LineFramer(), decoder, clock, say=line.write)
         case ModbusConfig():
             return ModbusReader(config, (buses or Buses()).of(config), clock=clock)
         case CommandConfig():
@@ -90,7 +96,7 @@ def build(
             assert_never(config)
 
 
-def serial_line(config: SerialConfig) -> BytePort:
+def serial_line(config: SerialConfig) -> TwoWayPort:
     """The port that a serial section names, not yet open."""
     if urlsplit(config.port).scheme == "socket":
         return TcpPort(config.port)
@@ -98,11 +104,17 @@ def serial_line(config: SerialConfig) -> BytePort:
 
 
 def _decoded(
-    name: str, port: BytePort, framer: LineFramer, decoder: DecoderConfig | None, clock: Clock
+    name: str,
+    port: BytePort,
+    framer: LineFramer,
+    decoder: DecoderConfig | None,
+    clock: Clock,
+    *,
+    say: Callable[[bytes], None] | None = None,
 ) -> Decoded:
     if decoder is None:
         raise ConfigError(f"{name} speaks bytes: it needs a decoder, as in {{type: key_value}}")
-    return Decoded(name, port, framer, build_decoder(decoder), clock)
+    return Decoded(name, port, framer, build_decoder(decoder), clock, say=say)
 
 
 def describer(config: ReaderConfig) -> Callable[[str], Mapping[str, str]]:

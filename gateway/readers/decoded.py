@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gateway.decoders import Decoder
 from gateway.errors import DecodeError
 from gateway.framer import LineFramer
 from gateway.measurement import Measurement
-from gateway.readers.reader import BytePort, Clock, wall_clock_ms
+from gateway.readers.reader import BytePort, Clock, Content, wall_clock_ms
 
 LOG = logging.getLogger(__name__)
 
@@ -31,12 +31,16 @@ class Decoded:
         framer: LineFramer,
         decoder: Decoder,
         clock: Clock = wall_clock_ms,
+        *,
+        say: Callable[[bytes], None] | None = None,
     ) -> None:
+        """`say` tells the hardware something, where it listens."""
         self._name = name
         self._port = port
         self._framer = framer
         self._decoder = decoder
         self._clock = clock
+        self._say = say
         self._undecodable: Counter[str] = Counter()
         self._may_complain = True
 
@@ -67,6 +71,12 @@ class Decoded:
 
     def close(self) -> None:
         self._port.close()
+
+    def write(self, _point: str, content: Content) -> None:
+        """See `Writing`."""
+        if self._say is None or not isinstance(content, bytes):
+            raise ValueError(f"{self._name} takes no commands")
+        self._say(content)
 
     def _reject(self, frame: bytes, error: DecodeError) -> None:
         self._undecodable["undecodable"] += 1

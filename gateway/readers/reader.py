@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from gateway.measurement import Measurement
+from gateway.measurement import Measurement, Value
 
 READ_TIMEOUT_S = 0.5
 """How long one `read` may block with nothing to say: a stop is noticed this late at most."""
@@ -48,6 +48,21 @@ class Rejecting(Protocol):
         """How many frames were dropped so far, by reason; a copy, from any thread."""
 
 
+Content = bytes | Value
+"""What a reader is to write: bytes for those that speak bytes, else a value of the hardware's."""
+
+
+@runtime_checkable
+class Writing(Protocol):
+    """What a reader has beside that when its hardware takes commands."""
+
+    def write(self, point: str, content: Content) -> None:
+        """Tell the hardware, from any thread; returns when it has taken it.
+
+        Raises ReaderError where it can't, and ValueError for what makes no sense to it.
+        """
+
+
 class BytePort(Protocol):
     """A reader's lower half, where the hardware speaks bytes. Same rules as Reader."""
 
@@ -64,7 +79,10 @@ class TwoWayPort(BytePort, Protocol):
     def read(self, timeout_s: float = READ_TIMEOUT_S) -> bytes: ...
 
     def write(self, content: bytes) -> None:
-        """All of it, within WRITE_TIMEOUT_S; raises ReaderError where that can't be done."""
+        """All of it, within WRITE_TIMEOUT_S; raises ReaderError where that can't be done.
+
+        From any thread; what several threads write is not mixed.
+        """
 
     def discard(self) -> None:
         """Forget what has come and was not read."""

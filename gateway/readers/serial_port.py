@@ -7,7 +7,7 @@ import errno
 import os
 import select
 import termios
-import time
+import threading
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -16,7 +16,8 @@ import serial
 from pydantic import AfterValidator, Field
 
 from gateway.errors import ReaderError
-from gateway.readers.reader import READ_TIMEOUT_S, WRITE_TIMEOUT_S
+from gateway.readers.descriptor import write_all
+from gateway.readers.reader import READ_TIMEOUT_S
 from gateway.section import Section
 
 CHUNK_BYTES = 4096
@@ -87,6 +88,7 @@ class SerialPort:
         self._config = config
         self._port: serial.Serial | None = None
         self._poll: select.poll | None = None
+        self._writing = threading.Lock()
 
     def open(self) -> None:
         config = self._config
@@ -132,24 +134,15 @@ class SerialPort:
         return chunk
 
     def write(self, content: bytes) -> None:
-        port = self._opened()
-        try:
-            if self._poll is None:
-                port.write(content)
-            else:
-                self._write_all(port.fileno(), content)
-        except OSError as error:
-            raise ReaderError(f"{self._config.port} takes nothing: {_plain(error)}") from error
-
-    def _write_all(self, descriptor: int, content: bytes) -> None:
-        writable = select.poll()
-        writable.register(descriptor, select.POLLOUT)
-        deadline_s = time.monotonic() + WRITE_TIMEOUT_S
-        while content:
-            if not writable.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
-                raise TimeoutError(errno.ETIMEDOUT, f"not within {WRITE_TIMEOUT_S:g} s")
-            with contextlib.suppress(BlockingIOError):
-                content = content[os.write(descriptor, content) :]
+        with self._writing:
+            port = self._opened()
+            try:
+                if self._poll is None:
+                    port.write(content)
+                else:
+                    write_all(port.fileno(), content)
+            except OSError as error:
+                raise ReaderError(f"{self._config.port} takes nothing: {_plain(error)}") from error
 
     def discard(self) -> None:
         with contextlib.suppress(OSError, termios.error):  # gone: the next read says so
@@ -161,7 +154,8 @@ class SerialPort:
         return self._port
 
     def close(self) -> None:
-        port, self._port, self._poll = self._port, None, None
+        with self._writing:  # else the descriptor could be another file's when it is written to
+            port, self._port, self._poll = self._port, None, None
         if port is not None:
             with contextlib.suppress(OSError, termios.error):
                 port.close()

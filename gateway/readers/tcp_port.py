@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 from urllib.parse import urlsplit
 
 from gateway.errors import ReaderError
-from gateway.readers.reader import READ_TIMEOUT_S, WRITE_TIMEOUT_S
+from gateway.readers.descriptor import write_all
+from gateway.readers.reader import READ_TIMEOUT_S
 
 CONNECT_TIMEOUT_S = 2.0
 """A stop waits this long at most for a server that doesn't answer."""
@@ -33,6 +35,7 @@ class TcpPort:
         parts = urlsplit(url)
         self._address = (parts.hostname or "", parts.port or 0)
         self._socket: socket.socket | None = None
+        self._writing = threading.Lock()
 
     def open(self) -> None:
         self.close()
@@ -63,12 +66,12 @@ class TcpPort:
         return chunk
 
     def write(self, content: bytes) -> None:
-        connection = self._opened()
-        connection.settimeout(WRITE_TIMEOUT_S)
-        try:
-            connection.sendall(content)
-        except OSError as error:
-            raise ReaderError(f"{self._url} takes nothing: {_plain(error)}") from error
+        with self._writing:
+            descriptor = self._opened().fileno()
+            try:
+                write_all(descriptor, content)
+            except OSError as error:
+                raise ReaderError(f"{self._url} takes nothing: {_plain(error)}") from error
 
     def discard(self) -> None:
         connection = self._opened()
@@ -83,7 +86,8 @@ class TcpPort:
         return self._socket
 
     def close(self) -> None:
-        connection, self._socket = self._socket, None
+        with self._writing:  # else the descriptor could be another file's when it is written to
+            connection, self._socket = self._socket, None
         if connection is not None:
             connection.close()
 

@@ -366,9 +366,51 @@ def test_the_echo_of_its_farewell_does_not_bring_it_back(publisher: Publisher, w
 
 
 def test_it_subscribes_to_what_it_answers() -> None:
+    below = ("bridge/state", "bridge/request/ping", "bridge/response/ping")
+    commands = ("+/set", "+/set/+", "+/get")
     assert {one.topic_filter for one in subscriptions(BASE)} == {
-        f"{BASE}/bridge/{below}" for below in ("state", "request/ping", "response/ping")
+        f"{BASE}/{each}" for each in (*below, *commands)
     }
+
+
+def test_commands_are_handed_on_once_nobody_else_is_there(wire: Wire) -> None:
+    taken: list[Message] = []
+    device = Device(f"{BASE}/boiler", PointNames(()))
+    publisher = Publisher(BASE, {"boiler": device}, Rivalry(BASE, "a"), command=taken.append)
+    publisher.attach(wire)
+    command = Message(f"{BASE}/boiler/set", b"{}")
+    publisher.receive([command])
+    assert not taken
+    come_up(publisher, wire)
+    publisher.receive([command])
+    assert taken == [command]
+
+
+def test_whoever_asks_for_a_device_gets_all_of_it_with_the_next_tick(
+    publisher: Publisher, wire: Wire
+) -> None:
+    come_up(publisher, wire)
+    publisher.measured([said("boiler", temperature=21.5)], 0)
+    wire.take()
+    publisher.receive([Message(f"{BASE}/boiler/get", b""), Message(f"{BASE}/none/get", b"")])
+    publisher.tick(1)
+    taken = wire.take()
+    assert taken[f"{BASE}/boiler/temperature"] == b"21.5"
+    assert f"{BASE}/boiler" in taken
+    publisher.tick(2)
+    assert not wire.take()
+
+
+def test_a_receipt_is_published_only_where_nobody_else_does(
+    publisher: Publisher, wire: Wire
+) -> None:
+    receipt = Message(f"{BASE}/boiler/result", b"{}")
+    publisher.publish(receipt)
+    assert not wire.take()
+    come_up(publisher, wire)
+    wire.take()
+    publisher.publish(receipt)
+    assert wire.take() == {receipt.topic: receipt.payload}
 
 
 def test_a_gateway_without_devices_says_so_too(wire: Wire) -> None:

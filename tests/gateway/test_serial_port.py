@@ -205,7 +205,7 @@ def in_waiting(line: SerialLine) -> bool:
 def test_a_line_that_takes_nothing_more_says_so(
     line: SerialLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.readers.serial_port.WRITE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("gateway.readers.descriptor.WRITE_TIMEOUT_S", 0.05)
     port = SerialPort(config(line.path))
     with opened(port), pytest.raises(ReaderError, match=r"takes nothing: not within 0\.05 s"):
         port.write(b"x" * 1_000_000)

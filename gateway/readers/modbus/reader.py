@@ -26,7 +26,7 @@ from gateway.readers.modbus.block import Block, blocks
 from gateway.readers.modbus.bus import Bus, RefusalError, SilenceError
 from gateway.readers.modbus.config import ModbusConfig
 from gateway.readers.modbus.register import BIT_TABLES, RegisterConfig
-from gateway.readers.reader import READ_TIMEOUT_S, Clock, wall_clock_ms
+from gateway.readers.reader import READ_TIMEOUT_S, Clock, Content, wall_clock_ms
 
 LOG = logging.getLogger(__name__)
 
@@ -123,13 +123,15 @@ class ModbusReader:
             self._has_joined = False
             self._bus.leave()
 
-    def write(self, point: str, value: Value) -> None:
+    def write(self, point: str, value: Content) -> None:
         """Set one register or coil; a field of bits leaves the other bits as they are.
 
         Raises ReaderError where the device is silent or says no, ValueError for a value that
         doesn't fit, KeyError for a point that has no register.
         """
         register = self._config.registers[point]
+        if isinstance(value, bytes):
+            raise ValueError(f"{self._name} takes values, not bytes")
         if not register.is_writable:
             raise ValueError(f"{point} lies in the table {register.table}, which is only read")
         before = self._read_block(blocks({point: register})[0]) if register.bit is not None else ()

@@ -148,7 +148,10 @@ class BrokerConfig(BaseModel):
     def endpoint(self) -> Endpoint:
         """Where our own links connect: the external broker, or the first listener."""
         if self.engine != "external":
-            return Endpoint(self.listeners[0])
+            # Our own certificate names whatever others call this machine, and any CA may have
+            # signed it; but it lies here, so we know it when we see it.
+            pinned_file = self.tls.cert_file if self.tls else None
+            return Endpoint(self.listeners[0], tls=LinkTls(pinned_file=pinned_file))
         assert self.url is not None
         return Endpoint(
             self.url,

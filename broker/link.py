@@ -69,6 +69,8 @@ class LinkTls:
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+    pinned_file: str | None = None
+    """The very certificate that the broker must show, whoever signed it and whatever its name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from websockets.exceptions import InvalidHandshake
@@ -21,6 +23,9 @@ OPEN_TIMEOUT_S = 5.0
 
 READ_BYTES = 65_536
 WRITE_BYTES = 65_536
+
+
+_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class LinkSocket:
@@ -154,6 +159,8 @@ def open_socket(endpoint: Endpoint) -> LinkSocket:
 
 def _tls_context(tls: LinkTls) -> ssl.SSLContext:
     """Made for each attempt, so that renewed certificates are taken up."""
+    if tls.pinned_file is not None:
+        return _pinning_context(Path(tls.pinned_file))
     context = ssl.create_default_context(cafile=tls.ca_file)
     if tls.ca_file is not None:
         # From Python 3.13 on the default; the usual home-made CA lacks an extension or two,
@@ -161,6 +168,16 @@ def _tls_context(tls: LinkTls) -> ssl.SSLContext:
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if tls.cert_file is not None:
         context.load_cert_chain(tls.cert_file, tls.key_file)
+    return context
+
+
+def _pinning_context(file: Path) -> ssl.SSLContext:
+    """Trusts the first certificate of a file, and none that it or those behind it signed."""
+    found = _CERTIFICATE.search(file.read_text(encoding="ascii", errors="replace"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it needn't be its own CA
+    context.load_verify_locations(cadata=found[0] if found else "none")
     return context
 
 

@@ -23,13 +23,8 @@ def why_not_opened(endpoint: Endpoint, error: Exception) -> str:
     match error:
         case socket.gaierror():
             return f"{url}: its host name can't be resolved ({error.strerror}): check the name"
-        case ssl.SSLCertVerificationError():
-            return (
-                f"{url}: certificate verify failed: {error.verify_message}; if the broker's"
-                " certificate is of a CA of your own, name that CA's file as ca_file"
-            )
         case ssl.SSLError():
-            return f"{url} doesn't agree on TLS with us ({error.reason}): is this its TLS port?"
+            return _why_tls_fails(endpoint, error)
         case ConnectionRefusedError():
             return f"{url} refuses the connection: nothing listens there"
         case TimeoutError():
@@ -49,11 +44,27 @@ def why_not_opened(endpoint: Endpoint, error: Exception) -> str:
             return f"{url} can't be connected to: {error}"
 
 
+def _why_tls_fails(endpoint: Endpoint, error: ssl.SSLError) -> str:
+    url, pinned_file = endpoint.url, endpoint.tls.pinned_file
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return f"{url} doesn't agree on TLS with us ({error.reason}): is this its TLS port?"
+    if pinned_file is not None:
+        return (
+            f"{url} doesn't show the certificate in {pinned_file}, or that is out of date:"
+            f" {error.verify_message}"
+        )
+    return (
+        f"{url}: certificate verify failed: {error.verify_message}; if the broker's"
+        " certificate is of a CA of your own, name that CA's file as ca_file"
+    )
+
+
 def why_tls_files_fail(endpoint: Endpoint, error: OSError) -> str:
     """Why our own side of TLS can't be set up."""
     tls = endpoint.tls
-    named = ", ".join(file for file in (tls.ca_file, tls.cert_file, tls.key_file) if file)
-    what = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+    files = (tls.ca_file, tls.cert_file, tls.key_file, tls.pinned_file)
+    named = ", ".join(file for file in files if file)
+    what = error.reason or str(error) if isinstance(error, ssl.SSLError) else error.strerror
     return f"{endpoint.url}: of the TLS files {named} one can't be used: {what}"
 
 

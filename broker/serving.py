@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from broker.access import Entry, NoUsers, Users, door
+from broker.access import ANONYMOUS, Entry, NoUsers, Users, door
 from broker.attachment import Attach, Attached
 from broker.config import BrokerConfig
 from broker.errors import EngineError, ListenError
@@ -27,6 +27,7 @@ __all__ = [
     "Attached",
     "ListenError",
     "ServedBroker",
+    "check_apart",
     "check_engine",
     "check_entrances",
     "is_loopback",
@@ -139,6 +140,27 @@ def check_engine(config: BrokerConfig, *, has_users: bool = False) -> None:
             " everybody on it alike: listen on mqtt:// or ws:// at 127.0.0.1 without users, or set"
             " broker.engine: external and broker.url to use a broker that can."
         )
+
+
+def check_apart(config: BrokerConfig, users: Users) -> None:
+    """Raise EngineError where a part that runs without the broker inside couldn't reach it."""
+    if config.engine == "external":
+        return
+    url = config.listeners[0]
+    parts = urlsplit(url)
+    if parts.port == 0:
+        why = "that has no port of its own"
+    elif parts.scheme in ("mqtts", "wss") and config.tls and config.tls.client_ca_file:
+        why = "that asks for a client's certificate"
+    elif users.exist and not (config.anonymous and users.policy.allows_something(ANONYMOUS)):
+        why = "that wants a login, since there are users"
+    else:
+        return
+    raise EngineError(
+        f"without the broker, the other parts go to its first listener, {url}, but {why}."
+        " Give them a config of their own with broker.engine: external and broker.url, username,"
+        " password, and for TLS ca_file, cert_file and key_file."
+    )
 
 
 def _certificate(config: BrokerConfig) -> ServerCertificate | None:

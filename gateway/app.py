@@ -18,7 +18,7 @@ from broker import link
 from broker.access import Users, UsersFile, create_with_admin, open_users
 from broker.errors import AccessError, BrokerError, EngineError
 from broker.link import Connect, Endpoint
-from broker.serving import Attach, check_entrances, listen, netloc, serving
+from broker.serving import Attach, check_apart, check_entrances, listen, netloc, serving
 from gateway import __version__
 from gateway.config import ROLES, Config
 from gateway.errors import GatewayError
@@ -67,6 +67,8 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
         sockets = _web_sockets(config, stack) if "web" in roles else []
         users = _users(config, roles)
         stack.callback(users.close)
+        if "broker" not in roles:
+            check_apart(config.broker, users)
         endpoint = config.broker.endpoint()
         connect: Connect = partial(link.connect, endpoint)
         attach: Attach | None = None

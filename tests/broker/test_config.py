@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from broker.config import BrokerConfig, check_url
+from broker.config import BrokerConfig, BrokerTls, check_url
 from broker.link import Endpoint, LinkTls
 
 URL = "mqtt://broker.example:1883"
@@ -78,6 +78,10 @@ def test_keys_that_do_not_go_together_are_refused(keys: dict[str, Any], complain
 def test_our_own_links_go_to_the_first_listener_or_to_the_external_broker() -> None:
     inside = BrokerConfig(listeners=["ws://127.0.0.1:9001", URL])
     assert inside.endpoint() == Endpoint("ws://127.0.0.1:9001")
+    tls = BrokerTls(cert_file="cert", key_file="key")
+    encrypted = BrokerConfig(listeners=["mqtts://0.0.0.0:8883"], tls=tls)
+    pinned = LinkTls(pinned_file="cert")
+    assert encrypted.endpoint() == Endpoint("mqtts://0.0.0.0:8883", tls=pinned)
     outside = BrokerConfig(
         engine="external", url=URL, username="me", password="secret", ca_file="ca", version="5"
     )

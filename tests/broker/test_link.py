@@ -695,6 +695,40 @@ async def test_a_link_speaks_tls_with_a_broker_whose_ca_is_named(
         )
 
 
+async def test_a_link_knows_the_certificate_that_lies_here_by_whatever_name(
+    tmp_path: Path, certificates: Path
+) -> None:
+    chain = tmp_path / "chain.pem"
+    ours, ca = ((certificates / name).read_text() for name in ("cert.pem", "ca.pem"))
+    chain.write_text(ours + ca)
+    pinned = LinkTls(pinned_file=str(chain))
+    with mosquitto(tmp_path, *tls_lines(certificates)) as broker:
+        await passes_all_traffic(Endpoint(f"mqtts://localhost:{broker.port}", tls=pinned))
+        url = f"mqtts://127.0.0.1:{broker.port}"
+        chain.write_text("-----BEGIN CERTIFICATE-----")
+        assert "chain.pem one can't be used: no start line" in await reason_of(
+            Endpoint(url, tls=pinned)
+        )
+        chain.write_text(_another_certificate(certificates, tmp_path) + ca)
+        assert f"doesn't show the certificate in {chain}" in (
+            await reason_of(Endpoint(url, tls=pinned))
+        )
+
+
+def _another_certificate(certificates: Path, folder: Path) -> str:
+    """One of the same CA, for the same key."""
+    subprocess.run(
+        [
+            *(program("openssl"), "x509", "-req", "-in", "request", "-CA", "ca.pem"),
+            *("-CAkey", "ca.key", "-CAcreateserial", "-out", folder / "other.pem"),
+        ],
+        cwd=certificates,
+        check=True,
+        capture_output=True,
+    )
+    return (folder / "other.pem").read_text()
+
+
 async def test_a_link_speaks_mqtt_over_websocket(tmp_path: Path) -> None:
     with web_socket_broker(tmp_path) as port:
         await passes_all_traffic(Endpoint(f"ws://127.0.0.1:{port}/mqtt"), SLOW)

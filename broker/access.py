@@ -26,6 +26,9 @@ from broker.policy import (
     User,
 )
 from broker.site import host_refusal, is_host, origin_refusal
+from broker.token import Token, parse_lifetime
+from broker.token_file import add_token, read_tokens, revoke_token
+from broker.tokens import Tokens, TokensFile
 from broker.user_edit import add_rules, add_user, list_users, remove_user, set_password
 from broker.users_file import Accounts, create_with_admin, parse_users, read_users
 from broker.verdict import explained
@@ -43,10 +46,14 @@ __all__ = [
     "NoUsers",
     "Policy",
     "Rule",
+    "Token",
+    "Tokens",
+    "TokensFile",
     "User",
     "Users",
     "UsersFile",
     "add_rules",
+    "add_token",
     "add_user",
     "create_with_admin",
     "door",
@@ -57,8 +64,11 @@ __all__ = [
     "list_users",
     "open_users",
     "origin_refusal",
+    "parse_lifetime",
     "parse_users",
+    "read_tokens",
     "remove_user",
+    "revoke_token",
     "set_password",
     "source_of",
 ]

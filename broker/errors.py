@@ -4,9 +4,9 @@ BrokerError
 ├── TopicError          a topic name or filter breaks the rules of MQTT 4.7 (also a ValueError)
 ├── ListenError         an address can't be listened on: taken, or not ours
 ├── EngineError         the chosen engine can't do what the config asks of it
-├── AccessError         the users file is wrong, or there is none where one is needed
+├── AccessError         a users or tokens file is wrong, or there is none where one is needed
 ├── PacketError         bytes that break the rules of MQTT, or a packet that can't be written
-├── TooManyAttemptsError    too many wrong passwords from there: try later
+├── TooManyAttemptsError    too many wrong passwords or tokens from there: try later
 ├── PasswordsBusyError  too many passwords wait to be checked already: try later
 └── LinkError
     ├── LinkFullError   too much waits for the broker already: try later
@@ -38,7 +38,7 @@ class EngineError(BrokerError):
 
 
 class AccessError(BrokerError):
-    """The users file can't be used; the message has one line for each thing that is wrong."""
+    """A file of users or tokens can't be used; the message has a line for each thing wrong."""
 
 
 class PacketError(BrokerError):
@@ -50,10 +50,10 @@ class PacketError(BrokerError):
 
 
 class TooManyAttemptsError(BrokerError):
-    """Wrong passwords came from this address; nothing more is checked for a while."""
+    """Wrong passwords or tokens came from this address; no more are checked for a while."""
 
     def __init__(self, wait_s: float) -> None:
-        super().__init__(f"too many wrong passwords from this address: wait {wait_s:.0f} s")
+        super().__init__(f"too many wrong logins from this address: wait {wait_s:.0f} s")
         self.wait_s = wait_s
 
 

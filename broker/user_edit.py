@@ -6,9 +6,7 @@ lock beside the file keeps two commands from undoing each other.
 
 from __future__ import annotations
 
-import fcntl
 import io
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,8 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from broker.errors import AccessError
 from broker.password import hash_password
 from broker.policy import ANYBODY, Rule
-from broker.users_file import Accounts, parse_users, read_users, replace_file
+from broker.private_file import edit_lock, replace_file
+from broker.users_file import Accounts, parse_users, read_users
 
 Users = dict[str, Any]
 Tree = dict[str, Any]
@@ -123,10 +122,8 @@ def _yaml() -> YAML:
 
 def _change(path: Path, change: Callable[[Tree], None]) -> None:
     yaml = _yaml()
-    lock = path.with_name(f".{path.name}.lock")
     try:
-        with os.fdopen(os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)) as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
+        with edit_lock(path):
             text = _NEW_FILE
             if path.exists():
                 read_users(path)  # says what is wrong with it, with line and key

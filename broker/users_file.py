@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -23,6 +22,7 @@ from broker.errors import AccessError, TopicError
 from broker.file_stamp import Stamp
 from broker.password import hash_password, is_hash, random_password
 from broker.policy import ADMIN_GROUP, ANYBODY, Action, Policy, Rule, User
+from broker.private_file import is_readable_by_others, replace_file
 from broker.topics import check_filter
 
 MAX_BYTES = 1024 * 1024
@@ -84,7 +84,7 @@ def read_users(path: Path) -> tuple[Accounts, Stamp]:
         line = raw.count(b"\n", 0, error.start) + 1
         raise AccessError(f"{path}:{line}: the users file is not UTF-8 text") from None
     accounts = parse_users(text, str(path))
-    if stat.S_IMODE(status.st_mode) & (stat.S_IRGRP | stat.S_IROTH):
+    if is_readable_by_others(status):
         _log.warning("%s can be read by other users of this machine: chmod 600 it", path)
     return accounts, Stamp.of(status)
 
@@ -146,25 +146,6 @@ def create_with_admin(path: Path) -> str:
     except OSError as error:
         raise AccessError(f"{path}: the users file can't be written: {error.strerror}") from error
     return password
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write the whole file, readable by us alone, or nothing of it; raises OSError."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        _write_through(draft, text)
-        draft.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
-
-
-def _write_through(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _check_user_name(name: str) -> str:

@@ -15,12 +15,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from broker import link
-from broker.access import Users, UsersFile, create_with_admin, open_users
+from broker.access import Tokens, TokensFile, Users, UsersFile, create_with_admin, open_users
 from broker.errors import AccessError, BrokerError, EngineError
 from broker.link import Connect, Endpoint
 from broker.serving import Attach, check_apart, check_entrances, listen, netloc, serving
 from gateway import __version__
-from gateway.config import ROLES, Config
+from gateway.config import ROLES, TOKENS_FILE, Config
 from gateway.errors import GatewayError
 from gateway.hardware import reading
 from gateway.instance_lock import locked
@@ -36,7 +36,7 @@ from webui.role import serving_web
 FAILURE, USAGE = 1, 2
 
 USERS_CHECK_S = 2.0
-"""How soon a changed users file is taken up, for one stat() each time."""
+"""How soon changed users or tokens are taken up, for a stat() of each file every time."""
 
 
 def run(config: Config, only: frozenset[str]) -> int:
@@ -67,6 +67,7 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
         sockets = _web_sockets(config, stack) if "web" in roles else []
         users = _users(config, roles)
         stack.callback(users.close)
+        tokens = TokensFile(config.data / TOKENS_FILE) if "web" in roles else Tokens()
         if "broker" not in roles:
             check_apart(config.broker, users)
         endpoint = config.broker.endpoint()
@@ -86,12 +87,13 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
             greeting += [f"broker  {url}  ({served.name})" for url in served.addresses]
         if "web" in roles:
             history = await stack.enter_async_context(_history(config))
-            await stack.enter_async_context(_web(config, connect, attach, users, sockets, history))
+            web = _web(config, connect, attach, users, tokens, sockets, history)
+            await stack.enter_async_context(web)
             greeting.insert(0, f"page    {_page_url(config, sockets)}")
         if "readers" in roles:
             hardware = reading(config.devices, config.base_topic, connect, endpoint.url)
             ends.add(await stack.enter_async_context(hardware))
-        ends.add(asyncio.create_task(_watch(users)))
+        ends.add(asyncio.create_task(_watch(users, tokens)))
         if line := _line_to_try(endpoint, config.base_topic, users):
             greeting.append(f"try     {line}")
         stop.is_starting = False
@@ -117,11 +119,12 @@ def _users(config: Config, roles: frozenset[str]) -> Users:
     return UsersFile(config.users_path)
 
 
-async def _watch(users: Users) -> None:
-    """Take up a changed users file."""
+async def _watch(users: Users, tokens: Tokens) -> None:
+    """Take up changed files of users and tokens."""
     while True:
         await asyncio.sleep(USERS_CHECK_S)
         await users.reload_if_changed()
+        await tokens.reload_if_changed()
 
 
 def _web_sockets(config: Config, stack: AsyncExitStack) -> list[socket.socket]:
@@ -141,6 +144,7 @@ def _web(
     connect: Connect,
     attach: Attach | None,
     users: Users,
+    tokens: Tokens,
     sockets: Sequence[socket.socket],
     history: History,
 ) -> AbstractAsyncContextManager[None]:
@@ -148,6 +152,7 @@ def _web(
         connect,
         sockets,
         users=users,
+        tokens=tokens,
         key=read_or_make_key(config.data / "web.secret") if users.exist else None,
         door=Door(
             anybody=not users.exist,

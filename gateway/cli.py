@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 import gateway
 from broker.errors import AccessError, EngineError
 from broker.serving import check_entrances
-from gateway import policy_cli, user_cli
+from gateway import policy_cli, token_cli, user_cli
 from gateway.command_line import FAILURE, USAGE, end
 from gateway.config import ROLES, Config
 from gateway.config_file import chosen_file, load
@@ -64,6 +64,7 @@ ConfigFile = Annotated[
 
 
 app.add_typer(user_cli.app, name="user")
+app.add_typer(token_cli.app, name="token")
 app.add_typer(policy_cli.app, name="policy")
 
 

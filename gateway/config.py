@@ -37,6 +37,9 @@ from gateway.readers.serial_port import SerialConfig
 from gateway.section import Section
 
 USERS_FILE = "users.yaml"
+TOKENS_FILE = "tokens.json"
+"""In the data folder."""
+
 ROLES = frozenset({"broker", "readers", "web"})
 """What one process can be: all of them, or some by `run --only`."""
 

@@ -18,6 +18,7 @@ from gateway.schema import Schema
 from gateway.yaml_tree import Tree, read_tree
 
 DEFAULT_FILE = Path("fieldgate.yaml")
+DATA = "data"
 MAX_BYTES = 1_048_576
 
 PATHS = (
@@ -42,7 +43,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     """
     tree, folder = _grown(path, environ)
     assert isinstance(tree.root, dict)
-    tree.root.setdefault("data", "data")
+    tree.root.setdefault("data", DATA)
     _make_absolute(tree, folder)
     _find_users(tree.root, tree, folder)
     config = _validated(tree, folder)
@@ -57,6 +58,14 @@ def users_path(path: Path | None, environ: Mapping[str, str]) -> Path:
     assert isinstance(tree.root, dict)
     named = tree.root.get("users_file")
     return folder / (named if isinstance(named, str) and named else USERS_FILE)
+
+
+def data_path(path: Path | None, environ: Mapping[str, str]) -> Path:
+    """The data folder of a config, whatever else is wrong with it; raises ConfigError."""
+    tree, folder = _grown(path, environ)
+    assert isinstance(tree.root, dict)
+    named = tree.root.get("data")
+    return folder / (named if isinstance(named, str) and named else DATA)
 
 
 def chosen_file() -> Path | None:

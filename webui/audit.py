@@ -48,6 +48,7 @@ class WebPublish(msgspec.Struct, frozen=True):
     time: str
     node: str
     user: str | None
+    token: str | None
     address: str | None
     topic: str | None
     outcome: str
@@ -60,6 +61,7 @@ class _Deed:
 
     who: str
     user: str | None
+    token: str | None
     address: str | None
     topic: str | None
     outcome: str
@@ -92,7 +94,8 @@ class Audit:
     def note(self, identity: Identity, topic: str, outcome: str, now_s: float) -> None:
         """Somebody asked to publish, and this came of it: `accepted` or an error's code."""
         shown = topic if len(topic) <= MAX_TOPIC_CHARACTERS else f"{topic[:MAX_TOPIC_CHARACTERS]}…"
-        deed = _Deed(identity.who, identity.user, identity.address, shown, outcome)
+        token = identity.token.name if identity.token else None
+        deed = _Deed(identity.who, identity.user, token, identity.address, shown, outcome)
         tally = self._tallies.get(deed) or self._new_tally(deed, now_s)
         tally.count += 1
 
@@ -118,7 +121,7 @@ class Audit:
         deed = replace(deed, topic=None)
         if deed not in self._tallies:
             if self._summed_up >= MAX_SUMMED_UP:
-                deed = replace(deed, who="others", user=None, address=None)
+                deed = replace(deed, who="others", user=None, token=None, address=None)
             self._summed_up += 1
         return self._tallies.setdefault(deed, _Tally(now_s))
 
@@ -128,6 +131,7 @@ class Audit:
             iso_time(tally.first_s),
             self._node,
             deed.user,
+            deed.token,
             deed.address,
             deed.topic,
             deed.outcome,

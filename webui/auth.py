@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webui.authenticator import Authenticator
 from webui.door import (
+    Bearer,
     Connecting,
     Credentials,
     Door,
@@ -76,6 +77,8 @@ class Doorkeeper:
         match verdict:
             case Credentials(name, password):
                 return await known.by_password(name, password, address)
+            case Bearer(secret):
+                return known.by_token(secret, address)
             case Let.ANYBODY:
                 return known.anybody(address)
             case Let.ANONYMOUS:

@@ -1,4 +1,4 @@
-"""Who somebody is, by what they show: a password or the cookie of a login."""
+"""Who somebody is, by what they show: a password, a token or the cookie of a login."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 from dataclasses import replace
 from hmac import compare_digest
 
-from broker.access import ANONYMOUS, Users
+from broker.access import ANONYMOUS, Tokens, Users
 from broker.errors import PasswordsBusyError, TooManyAttemptsError
 from webui.cookie import Login, LoginCookie, new_login
-from webui.door import WRONG, Refusal
+from webui.door import WRONG, WRONG_TOKEN, Refusal
 from webui.identity import EVERYBODY, Identity
 
 _log = logging.getLogger(__name__)
@@ -20,8 +20,9 @@ _log = logging.getLogger(__name__)
 class Authenticator:
     """Makes identities, by the users as they are at that moment."""
 
-    def __init__(self, users: Users, cookie: LoginCookie) -> None:
+    def __init__(self, users: Users, tokens: Tokens, cookie: LoginCookie) -> None:
         self.users = users
+        self.tokens = tokens
         self.cookie = cookie
 
     @property
@@ -53,8 +54,7 @@ class Authenticator:
         try:
             user = await self.users.authenticate(name, password, address)
         except TooManyAttemptsError as error:
-            wait_s = math.ceil(error.wait_s)
-            return Refusal(429, "rate_limited", _sentence(error), retry_after_s=wait_s)
+            return _slowed(error)
         except PasswordsBusyError as error:
             return Refusal(503, "unavailable", _sentence(error), retry_after_s=2)
         if user is None:
@@ -62,10 +62,25 @@ class Authenticator:
             return WRONG
         return Identity(user.name, user.groups, self.users.policy, address)
 
+    def by_token(self, secret: str, address: str) -> Identity | Refusal:
+        """The program whose token this is: nobody, with the token's rights."""
+        try:
+            token = self.tokens.authenticate(secret, address)
+        except TooManyAttemptsError as error:
+            return _slowed(error)
+        if token is None:
+            return WRONG_TOKEN
+        return Identity(None, frozenset(), token.policy, address, token=token)
+
     def log_in(self, identity: Identity) -> Login:
         """A login of somebody whose password has just been right."""
         name = identity.user or ""
         return new_login(name, self.users.fingerprint(name) or "", time.time())
+
+
+def _slowed(error: TooManyAttemptsError) -> Refusal:
+    wait_s = math.ceil(error.wait_s)
+    return Refusal(429, "rate_limited", _sentence(error), retry_after_s=wait_s)
 
 
 def _sentence(error: Exception) -> str:

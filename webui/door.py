@@ -109,6 +109,13 @@ class Credentials:
     password: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A token that must be right, else the answer is `WRONG_TOKEN`."""
+
+    secret: str
+
+
 class Let(Enum):
     """Whoever is let in without a question."""
 
@@ -125,9 +132,12 @@ class Connecting:
     must_log_in: bool
 
 
-Verdict: TypeAlias = Refusal | Credentials | Let | Connecting
+Verdict: TypeAlias = Refusal | Credentials | Bearer | Let | Connecting
 
 WRONG = Refusal(401, "unauthorized", "The user name or the password is wrong", challenge=True)
+WRONG_TOKEN = Refusal(
+    401, "unauthorized", "The token is unknown, was revoked or has ended", challenge=True
+)
 
 
 def judge(
@@ -210,9 +220,11 @@ def _without_credentials(host: str, door: Door, *, starred: bool) -> Verdict:
     return Let.ANONYMOUS
 
 
-def _credentials(authorization: str) -> Credentials | None:
-    """HTTP Basic [RFC 7617], in UTF-8; None if it is anything else."""
+def _credentials(authorization: str) -> Credentials | Bearer | None:
+    """HTTP Basic [RFC 7617], in UTF-8, or a bearer token [RFC 6750]; None if it is neither."""
     scheme, _, token = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return Bearer(token.strip())
     if scheme.lower() != "basic":
         return None
     try:

@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from broker.access import ADMIN_GROUP, OPEN, Action, Policy, User
+from broker.access import ADMIN_GROUP, OPEN, Action, Policy, Token, User
+from webui.close_code import LOGIN_TOO_OLD, TOKEN_ENDED
 from webui.cookie import Login
 
 IDENTITY = "fieldgate.identity"
 """Where in an ASGI scope the doorkeeper puts the identity."""
-
-LOGIN_TOO_OLD = 4002
-"""The close code of a session whose login has ended: come back, and log in again if need be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +34,24 @@ class Identity:
     login: Login | None = None
     """The cookie that they came with."""
 
+    token: Token | None = None
+    """The token, where this is a program; it has no user then, nor groups."""
+
     @property
     def who(self) -> str:
         """For people: who this is, within a sentence."""
+        if self.token is not None:
+            return f"token {self.token.name}"
         return f"user {self.user!a}" if self.user is not None else "somebody without a login"
 
     @property
     def end(self) -> End | None:
         """When and how their sessions end; None where nothing ends by itself."""
-        if self.login is None:
-            return None
-        return End(self.login.ends_s, LOGIN_TOO_OLD, "the login is too old")
+        if self.login is not None:
+            return End(self.login.ends_s, LOGIN_TOO_OLD, "the login is too old")
+        if self.token is not None and self.token.expires_s is not None:
+            return End(self.token.expires_s, TOKEN_ENDED, "the token has ended")
+        return None
 
     def may_publish(self, topic: str) -> bool:
         """Whether they may publish to this topic name."""

@@ -10,12 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from broker.access import Action
+from webui.close_code import LOGGED_OUT
 from webui.door import Refusal
 from webui.errors import RefusedError
 from webui.http_error import denied
 from webui.identity import Identity, identity_of
 from webui.operation import Operation, json_response, request_body
-from webui.state import LOGGED_OUT, WebState
+from webui.state import WebState
 
 
 class Password(msgspec.Struct, frozen=True):
@@ -25,13 +26,17 @@ class Password(msgspec.Struct, frozen=True):
     password: str
 
 
-class Me(msgspec.Struct):
-    """Who asks, and the widest topic filters that they may use; `user` null is nobody known."""
+class Me(msgspec.Struct, omit_defaults=True):
+    """Who asks, and the widest topic filters that they may use; `user` null is nobody known.
+
+    `token` is the name of the token, if it is a program that has one.
+    """
 
     user: str | None
     groups: list[str]
     subscribe: list[str]
     publish: list[str]
+    token: str | None = None
 
 
 class LoggedOut(msgspec.Struct):
@@ -103,6 +108,7 @@ def _me(identity: Identity, state: WebState) -> Me:
         sorted(identity.groups),
         list(identity.filters(Action.SUBSCRIBE, watched)),
         list(identity.filters(Action.PUBLISH)),
+        identity.token.name if identity.token else None,
     )
 
 

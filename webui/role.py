@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from broker.access import Users
+from broker.access import Tokens, Users
 from broker.link import Connect, Link
 from broker.serving import Attach
 from webui.app import web_application
@@ -33,7 +33,7 @@ from webui.pacer import Pacer
 from webui.presence import PERIOD_S, PresenceTeller, will
 from webui.publishing import publisher
 from webui.server import serving_http
-from webui.state import USERS_CHANGED, WebState
+from webui.state import WebState
 
 
 @asynccontextmanager
@@ -42,6 +42,7 @@ async def serving_web(
     sockets: Sequence[socket.socket],
     *,
     users: Users,
+    tokens: Tokens,
     key: bytes | None = None,
     door: Door,
     base_topic: str,
@@ -67,7 +68,7 @@ async def serving_web(
     async with connect(bridge, role="web", subscriptions=wanted, will=gone) as link:
         bridge.attach(link)
         authenticator = Authenticator(
-            users, LoginCookie(key or secrets.token_bytes(32), door.base_path)
+            users, tokens, LoginCookie(key or secrets.token_bytes(32), door.base_path)
         )
         state = WebState(
             hub,
@@ -91,9 +92,7 @@ async def serving_web(
         hops.register(state.metrics)
         register(sources, state.metrics, version=version)
         app = Doorkeeper(web_application(state, base_path=door.base_path), authenticator, door)
-        users.on_change(
-            lambda: state.end_sessions(USERS_CHANGED, "the users or their rules have changed")
-        )
+        state.watch_access()
         presence = PresenceTeller(base_topic, node, state.roster)
         telling = asyncio.create_task(_tell(presence, bridge, state, link))
         try:

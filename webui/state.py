@@ -10,19 +10,13 @@ from prometheus_client import CollectorRegistry
 from broker.serving import Attach
 from webui.audit import Audit, audited
 from webui.authenticator import Authenticator
+from webui.close_code import SERVICE_RESTART, TOKEN_ENDED, USERS_CHANGED
 from webui.ending import Ending
 from webui.history.history import OFF, History
 from webui.hub import Hub
 from webui.identity import Identity
 from webui.publishing import PublishAs, PublishRate, limited
 from webui.roster import Roster
-
-SERVICE_RESTART = 1012
-USERS_CHANGED = 4001
-"""Why we close WebSockets: come back, after a moment, and as whoever you are then."""
-
-LOGGED_OUT = 4500
-"""From here on: don't come back by yourself."""
 
 
 @dataclass(slots=True)
@@ -64,6 +58,23 @@ class WebState:
         for session in self.roster:
             if whose(session.identity):
                 session.ending.tell(code, reason)
+
+    def watch_access(self) -> None:
+        """From now on, end whatever is open by users, rules or a token that change."""
+        users, tokens = self.authenticator.users, self.authenticator.tokens
+
+        def users_changed() -> None:
+            reason = "the users or their rules have changed"
+            self.end_sessions(USERS_CHANGED, reason, whose=lambda each: each.token is None)
+
+        def tokens_changed() -> None:
+            def has_lost_it(identity: Identity) -> bool:
+                return identity.token is not None and not tokens.holds(identity.token)
+
+            self.end_sessions(TOKEN_ENDED, "the token was revoked", whose=has_lost_it)
+
+        users.on_change(users_changed)
+        tokens.on_change(tokens_changed)
 
     def stop(self, *, spread_s: float = 0.0) -> None:
         """End everything within `spread_s`, since the server stops; nobody is let in any more."""

@@ -7,6 +7,7 @@ import contextlib
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from webui.close_code import TRY_AGAIN_LATER
 from webui.ending import Ending
 from webui.errors import RefusedError
 from webui.identity import identity_of
@@ -14,9 +15,6 @@ from webui.outlet import outlet_of
 from webui.roster import address_of
 from webui.session import Session
 from webui.state import WebState
-
-TRY_AGAIN_LATER = 1013
-"""The close code for whoever can't be let in now [IANA WebSocket Close Code registry]."""
 
 
 async def websocket_endpoint(websocket: WebSocket) -> None:

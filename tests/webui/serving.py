@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp
 
-from broker.access import NoUsers, Users
+from broker.access import NoUsers, Tokens, Users
 from broker.link import Message
 from broker.listen import listen
 from webui.app import web_application
@@ -77,12 +77,13 @@ async def serving(
     base_path: str = "",
     around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
     users: Users | None = None,
+    tokens: Tokens | None = None,
     trusted_proxies: Sequence[str] = (),
     history: History = OFF,
 ) -> AsyncIterator[Web]:
     """Serve on a free port; `around` may put something between the server and the application."""
     users = users or NoUsers()
-    authenticator = Authenticator(users, LoginCookie(KEY, base_path))
+    authenticator = Authenticator(users, tokens or Tokens(), LoginCookie(KEY, base_path))
     hub = Hub("e1", keeps_last_value("fieldgate"), limits)
     link = RecordingLink()
     (listening,) = listen("127.0.0.1", 0)

@@ -42,6 +42,7 @@ def event(**differing: object) -> dict[str, object]:
         "time": TIME,
         "node": "n1",
         "user": "ada",
+        "token": None,
         "address": "192.0.2.1",
         "topic": "lamp/set",
         "outcome": "accepted",

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from broker.access import Action, NoUsers, Users, UsersFile, parse_users
+from broker.access import Action, NoUsers, Tokens, Users, UsersFile, parse_users
 from tests.real_ends import until
 from tests.webui.serving import KEY
 from webui.auth import Doorkeeper
@@ -58,7 +58,7 @@ async def guarded(users: Users, door: Door) -> AsyncIterator[str]:
     """A real uvicorn with a doorkeeper before the tiny app; the address as host:port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(
-            Doorkeeper(who, Authenticator(users, LoginCookie(KEY)), door),
+            Doorkeeper(who, Authenticator(users, Tokens(), LoginCookie(KEY)), door),
             ws="websockets-sansio",
             proxy_headers=False,
             lifespan="off",
@@ -314,5 +314,7 @@ async def spoken_to(
         assert isinstance(message, dict)
         sent.append(message)
 
-    await Doorkeeper(app, Authenticator(NoUsers(), LoginCookie(KEY)), OPEN)(scope, receive, send)
+    await Doorkeeper(app, Authenticator(NoUsers(), Tokens(), LoginCookie(KEY)), OPEN)(
+        scope, receive, send
+    )
     return sent

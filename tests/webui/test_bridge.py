@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from broker import link
-from broker.access import NoUsers
+from broker.access import NoUsers, Tokens
 from broker.errors import LinkFullError
 from broker.link import Endpoint, Link, Message, QoS
 from broker.listen import listen
@@ -216,6 +216,7 @@ async def relaying(broker: Mosquitto) -> AsyncIterator[str]:
         partial(link.connect, Endpoint(broker.url)),
         [listening],
         users=NoUsers(),
+        tokens=Tokens(),
         door=Door(anybody=True),
         base_topic="fieldgate",
         topics=["#"],

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from webui.door import (
     WRONG,
+    Bearer,
     Connecting,
     Credentials,
     Door,
@@ -109,7 +110,10 @@ def test_without_users_anybody_is_let_in_who_comes_straight_from_this_machine(
         (request({"authorization": "Basic ü"}), 401),
         (request({"authorization": "Basic YTpi*"}), 401),
         (request({"authorization": "Basic " + base64.b64encode(b"\xff:a").decode()}), 401),
-        (request({"authorization": "Bearer abc"}), 401),
+        (request({"authorization": "Bearer abc"}), Bearer("abc")),
+        (request({"authorization": "bEARER  abc"}), Bearer("abc")),
+        (request({"authorization": "Bearer"}), Bearer("")),
+        (request({"authorization": "Token abc"}), 401),
         (request({"authorization": (basic("a:b"), basic("c:d"))}), 400),
         (request({"host": "gate.example", **LOGIN}), ADA),
         (request({"host": "gate.example"}), 401),
@@ -187,7 +191,10 @@ def test_a_cookie_says_nothing_where_anybody_is_let_in() -> None:
         (request({"x-forwarded-for": "198.51.100.1"}), 401),
         (request({"x-forwarded-for": "198.51.100.1"}, peer=PROXY), Let.ANONYMOUS),
         (request(LOGIN), ADA),
-        (request({"authorization": "Bearer abc"}), 401),
+        (request({"authorization": "Bearer abc"}), Bearer("abc")),
+        (request({"authorization": "bEARER  abc"}), Bearer("abc")),
+        (request({"authorization": "Bearer"}), Bearer("")),
+        (request({"authorization": "Token abc"}), 401),
         (request({"origin": "null"}), 403),
     ],
 )

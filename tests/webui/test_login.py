@@ -20,9 +20,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from broker.access import Users, parse_users
 from tests.real_ends import DEADLINE_S, until
 from tests.webui.serving import Web, serving
+from webui.close_code import LOGGED_OUT, LOGIN_TOO_OLD
 from webui.cookie import MAX_AGE_S, RENEWED_AFTER_S
-from webui.identity import LOGIN_TOO_OLD
-from webui.state import LOGGED_OUT
 
 _HASHER = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 HASH, OTHER_HASH = _HASHER.hash("right"), _HASHER.hash("right")

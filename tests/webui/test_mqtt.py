@@ -20,7 +20,7 @@ from broker.serving import serving as serving_broker
 from tests.mqtt_packets import DISCONNECT, connect, connected, publish, subscribe
 from tests.real_ends import DEADLINE_S, until
 from tests.webui.serving import Web, serving
-from webui.state import USERS_CHANGED
+from webui.close_code import USERS_CHANGED
 
 CONNACK, NOT_AUTHORIZED = b"\x20\x02\x00\x00", b"\x20\x02\x00\x05"
 PINGREQ, PINGRESP = b"\xc0\x00", b"\xd0\x00"

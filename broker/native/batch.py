@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
 from broker.link import QoS
+from broker.native.packet import Will
 from broker.native.routed import Routed
-from broker.native.router import Grant
+from broker.native.router import Grant, Share
 
 K = TypeVar("K")
 R = TypeVar("R")
@@ -39,6 +40,15 @@ class DeliveryRow(NamedTuple):
     identifiers: tuple[int, ...]
     packet_id: int
     is_received: bool
+    share: Share | None
+
+
+class WillRow(NamedTuple):
+    """The will of a session's client."""
+
+    will: Will
+    due: float | None
+    """In the loop's time; None while its client is connected."""
 
 
 class Changes(Generic[K, R]):
@@ -105,6 +115,7 @@ class Batch:
     """By share name or "", and filter."""
     received: defaultdict[int, dict[int, bool]] = field(default_factory=lambda: defaultdict(dict))
     """By packet id."""
+    wills: dict[int, WillRow | None] = field(default_factory=dict)
     messages: dict[int, Routed | None] = field(default_factory=dict)
     deliveries: dict[tuple[int, int], DeliveryRow | None] = field(default_factory=dict)
     """By session and number."""
@@ -117,6 +128,7 @@ class Batch:
             + len(self.forgotten)
             + sum(map(len, self.subscriptions.values()))
             + sum(map(len, self.received.values()))
+            + len(self.wills)
             + len(self.messages)
             + len(self.deliveries)
         )
@@ -134,7 +146,7 @@ class Batch:
             self.deliveries[session, number] = None
 
     def forget(self, session: int) -> None:
-        for rows in (self.sessions, self.subscriptions, self.received):
+        for rows in (self.sessions, self.subscriptions, self.received, self.wills):
             rows.pop(session, None)
         if session < self.first:
             self.forgotten.add(session)
@@ -148,6 +160,7 @@ class Batch:
             self.subscriptions[session].take_in(changes)
         for session, numbers in newer.received.items():
             self.received[session] |= numbers
+        self.wills |= newer.wills
         self.messages |= newer.messages
         self.deliveries |= newer.deliveries
         for session in newer.forgotten:

@@ -18,7 +18,6 @@ from broker.native.packet import (
     Disconnect,
     Packet,
     Version,
-    Will,
 )
 from broker.native.properties import EMPTY, Properties
 from broker.native.publishing import RECEIVE_MAXIMUM
@@ -43,7 +42,6 @@ class Client:
         "_version",
         "client_id",
         "user",
-        "will",
     )
 
     def __init__(self, core: Core, connection: Connection) -> None:
@@ -54,7 +52,6 @@ class Client:
         self._conversation: Conversation | None = None
         self.user = User(None)
         self.client_id = ""
-        self.will: Will | None = None
 
     # --- from the connection
 
@@ -167,11 +164,13 @@ class Client:
             connection.window = min(properties.receive_maximum or 65_535, WINDOW_5)
             if properties.topic_alias_maximum:
                 connection.aliases = TopicAliases(properties.topic_alias_maximum)
+        if will is not None and not self._core.wills.has_room(will):
+            self._refuse(Reason.QUOTA_EXCEEDED, "the broker can keep no more wills")
+            return
         session, is_present = self._core.join(
-            self, clean_start=connect.clean_start, expiry_s=_expiry_s(connect)
+            self, clean_start=connect.clean_start, expiry_s=_expiry_s(connect), will=will
         )
         self._conversation = Conversation(self._core, connection, session)
-        self.will = will
         keep_alive_s = connect.keep_alive_s
         at_most_s = self._core.max_keep_alive_s
         if self._version is Version.V5 and at_most_s:
@@ -220,7 +219,7 @@ class Client:
                 raise PacketError(Reason.PROTOCOL_ERROR, "this session can't be made to last")
             session.expiry_s = None if expiry_s == NEVER else expiry_s
         if packet.reason is Reason.NORMAL_DISCONNECTION:  # [MQTT-3.14.4-3]
-            self.will = None
+            self._core.wills.drop(self.client_id)
         self._close()
 
 

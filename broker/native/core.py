@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from broker.access import ANONYMOUS, Action, Policy, User, Users
 from broker.errors import PasswordsBusyError, TooManyAttemptsError
 from broker.native.backlog import Backlog
+from broker.native.batch import WillRow
 from broker.native.client import Client
 from broker.native.counters import Counters
 from broker.native.delivery import Delivery
@@ -23,7 +24,7 @@ from broker.native.record import OFF_STORE, Store
 from broker.native.retained import RetainedMessages
 from broker.native.routed import Routed, forwarded
 from broker.native.router import Grant, Route, Router, Routes
-from broker.native.wills import DelayedWills
+from broker.native.wills import Wills
 from broker.topics import FilterTrie
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Restored:
     session: MqttSession
     grants: tuple[Grant, ...]
     left_s: float | None
+    will: WillRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Core:
         self._clients: dict[str, Client] = {}
         self._sessions: dict[str, MqttSession] = {}
         self._absent: dict[str, asyncio.TimerHandle | None] = {}
-        self._wills = DelayedWills(self._publish_will)
+        self.wills = Wills(self._publish_will)
         self._purging = self._loop.call_later(PURGE_S, self._purge)
 
     # --- who may
@@ -185,13 +187,12 @@ class Core:
     def _expel(self, session: MqttSession) -> None:
         """End the session of one who is nobody any more, and publish nothing of theirs."""
         client_id = session.client_id
-        self._wills.cancel(client_id)
+        self.wills.drop(client_id)
         if (client := self._clients.get(client_id)) is not None:
-            client.will = None
             client.end(Reason.NOT_AUTHORIZED)
         self._forget(client_id)
 
-    def restore(self, restored: Iterable[Restored], retained: Iterable[Routed]) -> None:
+    def restore(self, restored: Sequence[Restored], retained: Iterable[Routed]) -> None:
         """Take back the sessions and retained messages of an earlier life, then judge them."""
         refused = [each.topic for each in retained if not self.retained.put(each)]
         self.retained.store = self.store
@@ -205,6 +206,19 @@ class Core:
             self._await_return(session.client_id, each.left_s)
         self.backlog.trim()
         self.judge_again()
+        for each in restored:
+            if each.will is not None:
+                self._take_back_will(each.session, each.will, each.left_s)
+
+    def _take_back_will(self, session: MqttSession, row: WillRow, left_s: float | None) -> None:
+        """Plan a will of an earlier life, if its session is there; late, if it is overdue."""
+        if self._sessions.get(session.client_id) is not session:
+            return
+        self.wills.keep(session.client_id, row.will)
+        if row.due is None:  # its client was connected when the process ended
+            self._plan_will(session, left_s)
+        else:
+            self.wills.plan(session.client_id, max(0.0, row.due - self._loop.time()))
 
     def new_client_id(self) -> str:
         """An id for a client that names none [MQTT-3.1.3-6]."""
@@ -224,7 +238,7 @@ class Core:
         return user.name is not None and client_id not in self._clients
 
     def join(
-        self, client: Client, *, clean_start: bool, expiry_s: float | None
+        self, client: Client, *, clean_start: bool, expiry_s: float | None, will: Will | None
     ) -> tuple[MqttSession, bool]:
         """The session of a client that is let in, and whether it was there already."""
         client_id = client.client_id
@@ -243,10 +257,11 @@ class Core:
             session = self._sessions[client_id] = MqttSession(
                 client_id, client.user, backlog=self.backlog
             )
-        self._wills.cancel(client_id)  # it is back in time [MQTT5-3.1.3-9]
+        self.wills.keep(client_id, will)  # not the one before: it is in time [MQTT5-3.1.3-9]
         session.expiry_s = expiry_s
         session.user = client.user
         session.record = self.store.joined(session)
+        session.record.will_is(will)
         self._clients[client_id] = client
         self.counters.clients_maximum = max(self.counters.clients_maximum, len(self._clients))
         return session, is_present
@@ -256,9 +271,7 @@ class Core:
         session.wire = None
         client_id = client.client_id
         del self._clients[client_id]
-        if client.will is not None:
-            will, client.will = client.will, None
-            self._plan_will(client_id, will, session.expiry_s)
+        self._plan_will(session, session.expiry_s)
         if session.expiry_s == 0:
             self._forget(client_id)
             return
@@ -283,7 +296,7 @@ class Core:
         timer = self._absent.pop(client_id, None)
         if timer is not None:
             timer.cancel()
-        self._wills.publish_now(client_id)
+        self.wills.publish(client_id)
         session = self._sessions.pop(client_id, None)
         if session is not None:
             self._router.forget(session)
@@ -294,17 +307,28 @@ class Core:
     def _pass_on(self, orphans: Iterable[Delivery]) -> None:
         """Give others of a shared subscription what one of them can't have [MQTT5-4.8.2.2]."""
         for each in orphans:
-            route = each.group.choose() if each.group is not None else None
+            route = None if each.share is None else self._router.member_of(each.share)
             if route is not None:
                 route.receiver.deliver(each.message, route)
+            else:
+                self.counters.dropped += 1
 
-    def _plan_will(self, client_id: str, will: Will, expiry_s: float | None) -> None:
+    def _plan_will(self, session: MqttSession, left_s: float | None) -> None:
+        """Its client is gone, and its session stays for so long; None: for ever."""
+        will = self.wills.get(session.client_id)
+        if will is None:
+            session.record.will_is(None)
+            return
         delay_s = float(will.properties.will_delay_interval_s or 0)
-        self._wills.plan(client_id, will, delay_s if expiry_s is None else min(delay_s, expiry_s))
+        if left_s is not None:
+            delay_s = min(delay_s, left_s)
+        session.record.will_is(will, self._loop.time() + delay_s)
+        self.wills.plan(session.client_id, delay_s)
 
     def _publish_will(self, client_id: str, will: Will) -> None:
-        user = self._sessions[client_id].user
-        if not self.policy.may(user, Action.PUBLISH, will.topic, client_id=client_id):
+        session = self._sessions[client_id]
+        session.record.will_is(None)
+        if not self.policy.may(session.user, Action.PUBLISH, will.topic, client_id=client_id):
             return  # the rules have changed since its CONNECT
         lifetime_s = will.properties.message_expiry_interval_s
         self.publish(
@@ -395,7 +419,7 @@ class Core:
         self._purging.cancel()
         for client in tuple(self._clients.values()):
             client.end(Reason.SERVER_SHUTTING_DOWN)
-        self._wills.stop()
+        self.wills.stop()
         for timer in self._absent.values():
             if timer is not None:
                 timer.cancel()

@@ -14,18 +14,13 @@ from sqlite3 import Error as SqliteError
 from broker.access import User
 from broker.errors import PacketError
 from broker.native.backlog import Backlog
+from broker.native.contents import Contents, StoredSession
 from broker.native.core import Restored
-from broker.native.database import (
-    MAX_FILE_BYTES,
-    Contents,
-    Database,
-    Durability,
-    StoredSession,
-    is_corrupt,
-)
+from broker.native.database import MAX_FILE_BYTES, Database, Durability
 from broker.native.mqtt_session import MqttSession
 from broker.native.record import OFF_STORE, Store
 from broker.native.routed import Routed
+from broker.native.schema import is_corrupt
 from broker.native.session_record import SessionRecord
 from broker.native.store import GATHER_S, RETRY_S, DurableStore
 from broker.native.writer_thread import WriterThread
@@ -139,7 +134,7 @@ def _restored(store: DurableStore, stored: StoredSession, backlog: Backlog) -> R
     row = stored.row
     session = MqttSession(row.client_id, User(row.user), backlog=backlog)
     session.expiry_s = row.expiry_s
-    session.record = SessionRecord(store, stored.number)
+    session.record = SessionRecord(store, stored.number, has_will=stored.will is not None)
     session.restore(stored.received, stored.deliveries)
     left_s = row.expiry_s
     if row.absent_since is None:  # it was connected when the process ended
@@ -147,4 +142,4 @@ def _restored(store: DurableStore, stored: StoredSession, backlog: Backlog) -> R
     elif left_s is not None:
         # A machine without a clock of its own may come up in the past.
         left_s = max(0.0, left_s - max(0.0, time.time() - row.absent_since))
-    return Restored(session, tuple(stored.grants), left_s)
+    return Restored(session, tuple(stored.grants), left_s, stored.will)

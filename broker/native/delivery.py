@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from broker.link import QoS
 from broker.native.aliases import TopicAliases
 from broker.native.message_run import MessageRun
 from broker.native.packet import Pubrel, Version
 from broker.native.routed import Routed
-from broker.native.router import ShareGroup
+from broker.native.router import Share
 
 
 class Wire(Protocol):
@@ -56,8 +56,8 @@ class Delivery:
     """Whether it went out on the connection that there is."""
     number: int = 0
     """Its place in the store, in the order of arrival; 0: it isn't there."""
-    group: ShareGroup[Any] | None = None
-    """Whose other members may have it instead."""
+    share: Share | None = None
+    """The shared subscription whose other members may have it instead."""
 
     @property
     def may_go_to_another(self) -> bool:
@@ -65,7 +65,7 @@ class Delivery:
 
         A QoS 2 message that was sent may be its receiver's already [MQTT5-4.8.2-5].
         """
-        return self.group is not None and (self.qos is QoS.AT_LEAST_ONCE or not self.packet_id)
+        return self.share is not None and (self.qos is QoS.AT_LEAST_ONCE or not self.packet_id)
 
     def send(self, wire: Wire, *, dup: bool) -> bool:
         """Send it; false if it is too large for the client."""

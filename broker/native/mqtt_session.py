@@ -89,7 +89,7 @@ class MqttSession:
                 self.dropped += 1
         else:
             self._enqueue(
-                Delivery(message, qos, retain, route.identifiers, message.size, group=route.group)
+                Delivery(message, qos, retain, route.identifiers, message.size, share=route.share)
             )
 
     def deliver_run(self, run: MessageRun, route: Route[Any]) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from broker.native.answers import Addressee
     from broker.native.delivery import Delivery
     from broker.native.mqtt_session import MqttSession
+    from broker.native.packet import Will
     from broker.native.routed import Routed
     from broker.native.router import Grant
 
@@ -35,6 +36,9 @@ class Record(Protocol):
         """A subscription is in force; it is new, or in place of one to the same filter."""
 
     def revoked(self, topic_filter: str, share: str | None) -> None: ...
+
+    def will_is(self, will: Will | None, due: float | None = None) -> None:
+        """The will of the session's client, from `due` on in the loop's time; None: no more."""
 
     def after(self, then: Callable[[], None], addressee: Addressee) -> None:
         """Call `then` when all that was recorded until now is durable; now, where it is.
@@ -92,6 +96,8 @@ class Off:
     def granted(self, grant: Grant, *, is_new: bool) -> None: ...
 
     def revoked(self, topic_filter: str, share: str | None) -> None: ...
+
+    def will_is(self, will: Will | None, due: float | None = None) -> None: ...
 
     def after(self, then: Callable[[], None], _addressee: Addressee) -> None:
         then()

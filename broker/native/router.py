@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from broker.link import QoS
 from broker.topics import FilterTrie
@@ -29,6 +29,10 @@ for no new one beyond either."""
 GRANT_BYTES = 700
 LEVEL_BYTES = 300
 """What a subscription and each level of its filter cost, about, where nobody else has the same."""
+
+
+Share: TypeAlias = tuple[str, str]
+"""A shared subscription: its name and filter."""
 
 
 class Receiver(Protocol):
@@ -65,7 +69,7 @@ class Route(Generic[R]):
     no_local: bool = False
     """Whether one of its subscriptions has No Local: what it published itself goes by `own`."""
     own: Route[R] | None = None
-    group: ShareGroup[R] | None = None
+    share: Share | None = None
     """The shared subscription that this is a turn of."""
 
 
@@ -80,7 +84,8 @@ class Routes(Generic[R]):
 class ShareGroup(Generic[R]):
     """A shared subscription `$share/<name>/<filter>`: one of its members gets each message."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: Share) -> None:
+        self._share = share
         self._members: dict[R, Route[R]] = {}
         self._order: tuple[Route[R], ...] = ()
         self._turn = 0
@@ -91,7 +96,7 @@ class ShareGroup(Generic[R]):
     def join(self, receiver: R, grant: Grant) -> None:
         identifiers = () if grant.identifier is None else (grant.identifier,)
         self._members[receiver] = Route(
-            receiver, grant.qos, grant.retain_as_published, identifiers, group=self
+            receiver, grant.qos, grant.retain_as_published, identifiers, share=self._share
         )
         self._order = tuple(self._members.values())
 
@@ -150,7 +155,11 @@ class Router(Generic[R]):
         if grant.share is None:
             subscribers.plain[receiver] = grant
         else:
-            subscribers.groups.setdefault(grant.share, ShareGroup()).join(receiver, grant)
+            group = subscribers.groups.get(grant.share)
+            if group is None:
+                group = ShareGroup((grant.share, grant.topic_filter))
+                subscribers.groups[grant.share] = group
+            group.join(receiver, grant)
         grants = self._grants.setdefault(receiver, {})
         key = (grant.share, grant.topic_filter)
         is_new = key not in grants
@@ -196,6 +205,13 @@ class Router(Generic[R]):
         """Whether this very subscription is in force."""
         key = (grant.share, grant.topic_filter)
         return self._grants.get(receiver, {}).get(key) is grant
+
+    def member_of(self, share: Share) -> Route[R] | None:
+        """The next in turn of a shared subscription, if it has any members."""
+        name, topic_filter = share
+        subscribers = self._filters.get(topic_filter)
+        group = None if subscribers is None else subscribers.groups.get(name)
+        return None if group is None else group.choose()
 
     def has_room(self, receiver: R, grant: Grant) -> bool:
         """Whether a subscription may be put in force; one in place of another always may."""

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from broker.native.answers import SOMEBODY, Addressee
-from broker.native.batch import DeliveryRow
+from broker.native.batch import DeliveryRow, WillRow
 from broker.native.delivery import Delivery
+from broker.native.packet import Will
 from broker.native.routed import Stored
 from broker.native.router import Grant
 
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 class SessionRecord:
     """Notes what changes in the store's batch."""
 
-    __slots__ = ("_store", "number")
+    __slots__ = ("_has_will", "_store", "number")
 
-    def __init__(self, store: DurableStore, number: int) -> None:
+    def __init__(self, store: DurableStore, number: int, *, has_will: bool = False) -> None:
         self._store = store
+        self._has_will = has_will
         self.number = number
 
     def put(self, delivery: Delivery) -> None:
@@ -41,6 +43,7 @@ class SessionRecord:
             delivery.identifiers,
             delivery.packet_id,
             delivery.is_received,
+            delivery.share,
         )
         store.note()
 
@@ -77,6 +80,13 @@ class SessionRecord:
     def revoked(self, topic_filter: str, share: str | None) -> None:
         self._store.batch.subscriptions[self.number].drop((share or "", topic_filter))
         self._store.note()
+
+    def will_is(self, will: Will | None, due: float | None = None) -> None:
+        if will is None and not self._has_will:
+            return
+        self._has_will = will is not None
+        self._store.batch.wills[self.number] = None if will is None else WillRow(will, due)
+        self._store.write_soon()
 
     def after(self, then: Callable[[], None], addressee: Addressee = SOMEBODY) -> None:
         self._store.after(then, addressee)

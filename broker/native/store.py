@@ -278,6 +278,11 @@ class DurableStore:
             async with asyncio.timeout(CLOSE_S):
                 await self._write_the_rest()
                 is_complete = not self.batch
+                if not is_complete:
+                    log.error(
+                        "%d changes of what the broker keeps could not be written and end with it.",
+                        len(self.batch),
+                    )
                 await self._loop.run_in_executor(
                     self._thread, lambda: self._database.close(is_complete=is_complete)
                 )

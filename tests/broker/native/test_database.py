@@ -17,14 +17,15 @@ from broker.access import User
 from broker.link import QoS
 from broker.native.aliases import TopicAliases
 from broker.native.batch import Batch
-from broker.native.database import Contents, Database
+from broker.native.contents import Contents
+from broker.native.database import Database
 from broker.native.delivery import Delivery
 from broker.native.message_run import MessageRun
 from broker.native.mqtt_session import MqttSession
-from broker.native.packet import Pubrel, Version
+from broker.native.packet import Pubrel, Version, Will
 from broker.native.properties import EMPTY, Properties
 from broker.native.routed import Routed
-from broker.native.router import Grant, Route
+from broker.native.router import Grant, Route, Share
 from broker.native.store import DurableStore
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
@@ -48,6 +49,14 @@ MESSAGE = st.builds(
     retain=st.booleans(),
     properties=PROPERTIES,
     expires_at=st.none() | st.integers(0, 2**31).map(float),
+)
+WILL = st.none() | st.builds(
+    Will,
+    TOPIC,
+    st.binary(max_size=8),
+    st.sampled_from(QoS),
+    st.booleans(),
+    PROPERTIES | st.just(Properties(will_delay_interval_s=5)),
 )
 GRANT = st.builds(
     Grant,
@@ -104,6 +113,7 @@ class Life:
         self.sessions: dict[str, MqttSession] = {}
         self.grants: dict[str, dict[tuple[str, str | None], Grant]] = {}
         self.retained: dict[str, Routed] = {}
+        self.wills: dict[str, Will | None] = {}
 
     def join(self, name: str, expiry_s: float | None, user: str | None) -> None:
         self.leave(name)  # a connection that is there is ended first [MQTT-3.1.4-3]
@@ -113,6 +123,8 @@ class Life:
             self.grants[name] = {}
         session.expiry_s = expiry_s
         session.record = self.store.joined(session)
+        session.record.will_is(None)
+        self.wills[name] = None
         session.wire = Wire()
         session.resume()
 
@@ -131,9 +143,17 @@ class Life:
         if session is not None:
             self.store.forget(session)
 
-    def deliver(self, message: Routed, qos: QoS, identifiers: tuple[int, ...]) -> None:
+    def deliver(
+        self, message: Routed, qos: QoS, identifiers: tuple[int, ...], share: Share | None
+    ) -> None:
         for session in self.sessions.values():
-            session.deliver(message, Route(session, qos, True, identifiers))
+            session.deliver(message, Route(session, qos, True, identifiers, share=share))
+
+    def will_is(self, name: str, will: Will | None, due: int | None) -> None:
+        session = self.sessions.get(name)
+        if session is not None:
+            session.record.will_is(will, due)
+            self.wills[name] = will
 
     def answer(self, name: str) -> None:
         """PUBACK, or PUBREC and later PUBCOMP, for the oldest message in flight."""
@@ -196,7 +216,9 @@ STEPS = st.lists(
             MESSAGE,
             st.sampled_from([QoS.AT_LEAST_ONCE, QoS.EXACTLY_ONCE]),
             st.sampled_from([(), (1,), (2, 300)]),
+            st.sampled_from([None, ("g", "a/#"), ("h", "$share/x/#")]),
         ),
+        st.tuples(st.just(Life.will_is), NAME, WILL, st.none() | st.integers(0, 2**31)),
         st.tuples(st.just(Life.answer), NAME),
         st.tuples(st.just(Life.receive), NAME, st.integers(1, 3), st.booleans()),
         st.tuples(st.just(Life.grant), NAME, GRANT, st.booleans()),
@@ -228,6 +250,7 @@ def delivery_of(delivery: Delivery) -> tuple[object, ...]:
         delivery.identifiers,
         delivery.packet_id,
         delivery.is_received,
+        delivery.share,
     )
 
 
@@ -293,6 +316,8 @@ def compare(life: Life, contents: Contents) -> None:
         session = life.sessions[stored.row.client_id]
         assert (stored.row.user, stored.row.expiry_s) == (session.user.name, session.expiry_s)
         assert stored.received == session.received_ids
+        will = life.wills.get(session.client_id) if session.expiry_s != 0 else None
+        assert (stored.will and stored.will.will) == will
         grants = life.grants[session.client_id].values()
         assert {(g.topic_filter, g.share or ""): g for g in stored.grants} == {
             (g.topic_filter, g.share or ""): g for g in grants

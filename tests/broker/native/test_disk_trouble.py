@@ -33,7 +33,7 @@ LASTS = Properties(session_expiry_interval_s=3600)
 @pytest.fixture(autouse=True)
 def hanging(monkeypatch: pytest.MonkeyPatch) -> None:
     """A locked file isn't refused, but waited for; and that is noticed soon."""
-    monkeypatch.setattr("broker.native.database._BUSY_S", 60.0)
+    monkeypatch.setattr("broker.native.schema._BUSY_S", 60.0)
     monkeypatch.setattr("broker.native.store.HANG_S", 0.1)
 
 

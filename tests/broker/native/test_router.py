@@ -81,7 +81,7 @@ def test_members_of_a_group_take_turns_and_those_who_are_away_are_passed_over() 
     def chosen() -> str:
         route = group.choose()
         assert route is not None
-        assert route.group is group
+        assert route.share == ("g", "a")
         return route.receiver.name
 
     assert [chosen() for _ in range(4)] == ["one", "two", "three", "one"]
@@ -93,6 +93,7 @@ def test_members_of_a_group_take_turns_and_those_who_are_away_are_passed_over() 
     for member in members:
         router.forget(member)
     assert group.choose() is None
+    assert router.member_of(("g", "a")) is None
 
 
 def test_what_a_receiver_published_itself_counts_only_the_subscriptions_that_let_it() -> None:

@@ -346,6 +346,39 @@ async def test_subscription_options_and_message_properties_are_back_after_a_cras
             assert part in found.body
 
 
+async def shared_session(port: int, client_id: str, expiry_s: int) -> None:
+    """A member of a shared subscription who is away."""
+    held = Properties(session_expiry_interval_s=expiry_s)
+    opening = Connect(Version.V5, client_id, clean_start=False, properties=held)
+    wish = Subscribe(1, (SubscribeRequest("$share/group/plant/#", QoS.EXACTLY_ONCE),))
+    async with connection(port, encode(opening, Version.V5)) as client:
+        await client.read_until(CONNACK)
+        await client.send(encode(wish, Version.V5))
+        await client.read_until(SUBACK)
+
+
+async def test_4_8_2_what_a_member_is_owed_goes_to_another_when_it_ends_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as broker:
+        await shared_session(broker.port, "ends", 1000)
+        await publish_acknowledged(broker.port, ("plant/level", b"1"), ("plant/level", b"2"))
+        await shared_session(broker.port, "stays", 10_000)
+    with database(tmp_path) as file:
+        file.execute("UPDATE session SET absent_since = absent_since - 2000")
+    async with running(tmp_path) as broker:
+        await until(lambda: broker.core.census().sessions == 1, "one has ended")
+        opening = Connect(
+            Version.V5,
+            "stays",
+            clean_start=False,
+            properties=Properties(session_expiry_interval_s=1000),
+        )
+        async with connection(broker.port, encode(opening, Version.V5)) as client:
+            assert await come_back(client)
+            assert [(await client.read()).payload[-1:] for _ in range(2)] == [b"1", b"2"]
+
+
 async def test_a_session_whose_time_is_over_at_the_restart_is_gone(tmp_path: Path) -> None:
     opening = Connect(
         Version.V5, "five", clean_start=False, properties=Properties(session_expiry_interval_s=1000)

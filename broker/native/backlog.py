@@ -110,9 +110,10 @@ class Backlog:
 
     def rank(self, queue: Queue, before: int, now: int) -> None:
         """A queue was so full, in bytes, and now is so full; 0 where nothing is in it."""
+        small = _SMALL_BITS
+        if before and now and (before >> small).bit_length() == (now >> small).bit_length():
+            return  # as it mostly is
         was, will_be = _fullness(before), _fullness(now)
-        if was == will_be:
-            return
         if before:
             del self._by_fullness[was][queue]
         if now:

@@ -18,7 +18,7 @@ from broker.native.aliases import TopicAliases
 from broker.native.counters import Counters
 from broker.native.encode import encode
 from broker.native.message_run import MessageRun
-from broker.native.packet import Packet, Version
+from broker.native.packet import V5, Packet, Version
 from broker.native.reason import Reason
 from broker.native.router import Routes
 from broker.native.stream import PacketStream
@@ -39,8 +39,6 @@ HIGH_WATER = 1024 * 1024
 READ_AHEAD = 64 * 1024
 FLUSH_BYTES = 256 * 1024
 """What is joined in one turn; a turn that sends more writes more than once."""
-
-_V5 = Version.V5
 
 
 class Client(Protocol):
@@ -171,7 +169,7 @@ class Connection(asyncio.Protocol):
 
     def send_run(self, run: MessageRun) -> bool:
         """The same for messages as they came; false if the client can't have them so."""
-        is_other = self.aliases is not None or (self.version is _V5) is not (run.version is _V5)
+        is_other = self.aliases is not None or (self.version is V5) is not (run.version is V5)
         if is_other or not self.send(run.raw):
             return False
         self._counters.packets_sent += run.count - 1

@@ -29,6 +29,8 @@ from broker.native.subscribing import Subscribing
 if TYPE_CHECKING:
     from broker.native.core import Core
 
+_SUCCESS, _NOT_FOUND = Reason.SUCCESS, Reason.PACKET_IDENTIFIER_NOT_FOUND
+
 
 class Conversation:
     """From CONNACK on, as long as the session is this connection's; DISCONNECT is not for it."""
@@ -81,7 +83,7 @@ class Conversation:
         if failed:
             self._subscribing.go_on()
             return
-        reason = Reason.SUCCESS if is_known else Reason.PACKET_IDENTIFIER_NOT_FOUND
+        reason = _SUCCESS if is_known else _NOT_FOUND
         # Released before we know that it has it, it would come twice after a power cut.
         self._replies.settle(Pubrel(packet.packet_id, self._replies.reason(reason)), since)
 

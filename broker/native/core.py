@@ -36,6 +36,8 @@ MAX_ABSENT_SESSIONS = 10_000
 PURGE_S = 10.0
 """How often retained messages that have expired are looked for."""
 
+_SUCCESS, _NO_MATCHING_SUBSCRIBERS = Reason.SUCCESS, Reason.NO_MATCHING_SUBSCRIBERS
+
 
 class Subscriber(Protocol):
     """Who can be routed to: an MQTT session, or a link in this process."""
@@ -361,8 +363,8 @@ class Core:
         if message.qos:
             message.forget_encodings()  # those who are owed it may be so for long
         if routes.all or routes.groups:
-            return Reason.SUCCESS
-        return Reason.NO_MATCHING_SUBSCRIBERS
+            return _SUCCESS
+        return _NO_MATCHING_SUBSCRIBERS
 
     def _purge(self) -> None:
         self.retained.purge(self._loop.time())

@@ -8,7 +8,9 @@ from typing import Protocol
 from broker.link import QoS
 from broker.native.aliases import TopicAliases
 from broker.native.message_run import MessageRun
-from broker.native.packet import Pubrel, Version
+from broker.native.packet import AT_LEAST_ONCE, Pubrel, Version
+from broker.native.properties import EMPTY
+from broker.native.publish import retained_packet
 from broker.native.routed import Routed
 from broker.native.router import Share
 
@@ -65,23 +67,21 @@ class Delivery:
 
         A QoS 2 message that was sent may be its receiver's already [MQTT5-4.8.2-5].
         """
-        return self.share is not None and (self.qos is QoS.AT_LEAST_ONCE or not self.packet_id)
+        return self.share is not None and (self.qos is AT_LEAST_ONCE or not self.packet_id)
 
     def send(self, wire: Wire, *, dup: bool) -> bool:
         """Send it; false if it is too large for the client."""
-        message, version = self.message, wire.version
+        message = self.message
         self.is_sent = True
         alias, with_topic = (None, True) if wire.aliases is None else wire.aliases.of(message.topic)
-        frame = message.numbered_frame(
-            version,
-            self.packet_id,
+        frame = message.template(wire.version, wire.now).packet(
             self.qos,
-            retain=self.retain,
-            dup=dup,
-            identifiers=self.identifiers,
-            alias=alias,
+            self.retain,
+            dup,
+            self.packet_id,
+            subscription_identifiers=self.identifiers,
+            topic_alias=alias,
             with_topic=with_topic,
-            now=wire.now(),
         )
         if wire.send(frame):
             return True
@@ -93,24 +93,26 @@ def send_at_most_once(
     wire: Wire, message: Routed, retain: bool, identifiers: tuple[int, ...]
 ) -> bool:
     """Send a message at QoS 0; false if it is too large for the client."""
-    now = 0.0 if message.expires_at is None else wire.now()
-    if wire.aliases is None:
-        return wire.send(
-            message.frame(wire.version, retain=retain, identifiers=identifiers, now=now)
-        )
-    alias, with_topic = wire.aliases.of(message.topic)
+    alias, with_topic = (None, True) if wire.aliases is None else wire.aliases.of(message.topic)
     frame = message.frame(
         wire.version,
+        wire.now,
         retain=retain,
         identifiers=identifiers,
         alias=alias,
         with_topic=with_topic,
-        now=now,
     )
     if wire.send(frame):
         return True
     _untell(wire, message, alias, with_topic)
     return False
+
+
+def send_retained(wire: Wire, message: Routed, identifiers: tuple[int, ...]) -> bool:
+    """Send a retained message at QoS 0; false if it is too large for the client."""
+    if identifiers or wire.aliases is not None or message.properties is not EMPTY:
+        return send_at_most_once(wire, message, True, identifiers)
+    return wire.send(retained_packet(message.topic, message.payload, wire.version))
 
 
 def _untell(wire: Wire, message: Routed, alias: int | None, with_topic: bool) -> None:

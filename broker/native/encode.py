@@ -9,6 +9,7 @@ from broker.errors import PacketError
 from broker.native import field
 from broker.native.field import variable_integer
 from broker.native.packet import (
+    V5,
     Acknowledgement,
     Auth,
     Connack,
@@ -117,7 +118,7 @@ def _acknowledgement(
 
     def encode_one(packet: Acknowledgement, version: Version) -> bytes:
         number = packet.packet_id.to_bytes(2, "big")
-        if version is not Version.V5 or (not packet.reason and packet.properties == EMPTY):
+        if version is not V5 or (not packet.reason and packet.properties == EMPTY):
             return start + number
         return _whole(kind, number, _code(packet, holder), flags=flags)
 

@@ -6,11 +6,12 @@ its topic is looked up, that is all. Somebody who needs them apart takes them ap
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from broker.native.packet import Version
+from broker.native.packet import V5, Version
 from broker.native.publish import decode_publish
 from broker.native.routed import Routed
 from broker.native.router import Routes
@@ -47,8 +48,12 @@ class MessageRun:
                 body, length = body + 1, length - 128 + (raw[body] << 7)
             end = body + length
             packet = decode_publish(raw, at, body, end, self.version, from_client=True)
-            yield Routed.of(packet, packet.topic, self.version, now=0.0)
+            yield Routed.of(packet, packet.topic, self.version, _no_clock)
             at = end
+
+
+def _no_clock() -> float:
+    return math.inf  # without properties nothing expires
 
 
 def run_at(
@@ -62,7 +67,7 @@ def run_at(
 
     `open_topics` says for which topics, as bytes, there may be one, and who gets their messages.
     """
-    is_5 = version is Version.V5
+    is_5 = version is V5
     limit = min(len(buffer), start + max_bytes)
     routes, count, at = None, 0, start
     while count < MAX_MESSAGES and at + 4 < limit and buffer[at] == _FIRST_BYTE:

@@ -16,10 +16,10 @@ from broker.access import ANONYMOUS, User
 from broker.errors import PacketError
 from broker.link import QoS
 from broker.native.backlog import Backlog
-from broker.native.delivery import Delivery, Wire, send_at_most_once
+from broker.native.delivery import Delivery, Wire, send_at_most_once, send_retained
 from broker.native.message_queue import MAX_MESSAGES, MessageQueue
 from broker.native.message_run import MessageRun
-from broker.native.packet import Pubrel
+from broker.native.packet import AT_LEAST_ONCE, AT_MOST_ONCE, EXACTLY_ONCE, Pubrel
 from broker.native.reason import Reason
 from broker.native.record import OFF, Record
 from broker.native.routed import Routed
@@ -79,9 +79,9 @@ class MqttSession:
 
     def deliver(self, message: Routed, route: Route[Any]) -> None:
         """Pass a message on to the client, now or when it can take it."""
-        qos = min(message.qos, route.qos)  # [MQTT-3.8.4-8]
+        qos = min(route.qos, message.qos)  # [MQTT-3.8.4-8]
         retain = message.retain and route.retain_as_published
-        if qos is QoS.AT_MOST_ONCE:
+        if qos is AT_MOST_ONCE:
             wire = self.wire
             if wire is not None and not (
                 wire.has_room and send_at_most_once(wire, message, retain, route.identifiers)
@@ -106,9 +106,9 @@ class MqttSession:
     def deliver_retained(self, message: Routed, qos: QoS, identifiers: tuple[int, ...]) -> None:
         """Pass a retained message on to a new subscription, with the flag set [MQTT-3.3.1-8]."""
         qos = min(message.qos, qos)
-        if qos is not QoS.AT_MOST_ONCE:
+        if qos is not AT_MOST_ONCE:
             self._enqueue(Delivery(message, qos, True, identifiers, message.size))
-        elif self.wire is not None and not send_at_most_once(self.wire, message, True, identifiers):
+        elif self.wire is not None and not send_retained(self.wire, message, identifiers):
             self.dropped += 1
 
     # --- what the client answers
@@ -118,7 +118,7 @@ class MqttSession:
         delivery = self._in_flight.get(packet_id)
         if delivery is None:
             return False
-        if delivery.qos is not QoS.AT_LEAST_ONCE:
+        if delivery.qos is not AT_LEAST_ONCE:
             raise PacketError(Reason.PROTOCOL_ERROR, f"message {packet_id} is not of QoS 1")
         self._done(delivery)
         return True
@@ -138,7 +138,7 @@ class MqttSession:
         delivery = self._in_flight.get(packet_id)
         if delivery is None:
             return False
-        if delivery.qos is not QoS.EXACTLY_ONCE:
+        if delivery.qos is not EXACTLY_ONCE:
             raise PacketError(Reason.PROTOCOL_ERROR, f"message {packet_id} is not of QoS 2")
         if failed:  # [MQTT5-4.3.3-4]: no PUBREL
             self._done(delivery)
@@ -237,6 +237,8 @@ class MqttSession:
 
     def pump(self) -> None:
         """Let go out what waits, as far as the client's window and its connection allow."""
+        if not self._unsent and not self._queued:
+            return
         wire = self.wire
         while wire is not None and self._may_send(wire):
             if self._unsent:
@@ -294,7 +296,7 @@ class MqttSession:
         self._in_flight[delivery.packet_id] = delivery
         self._in_flight_bytes += delivery.size
         self.record.put(delivery)
-        if delivery.qos is QoS.EXACTLY_ONCE:
+        if delivery.qos is EXACTLY_ONCE:
             # Sent before its number is durable, it would come twice after a power cut.
             self.record.after(partial(self._send_recorded, delivery, wire), wire)
         else:

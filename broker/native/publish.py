@@ -6,7 +6,7 @@ from broker.errors import PacketError, TopicError
 from broker.link import QoS
 from broker.native import field
 from broker.native.field import FieldReader, variable_integer
-from broker.native.packet import Publish, Version
+from broker.native.packet import AT_MOST_ONCE, V5, Publish, Version
 from broker.native.properties import EMPTY, Holder, Properties, read_properties, write_each
 from broker.native.reason import Reason
 from broker.topics import check_name
@@ -20,6 +20,13 @@ All connections share it, so that a topic is one str for all of them.
 _known: dict[bytes, str] = {}
 
 _QOS = tuple(QoS)
+_FLAGS = {  # QoS, retain, DUP; not with a QoS of 3, nor DUP at QoS 0
+    qos << 1 | retain | dup << 3: (qos, retain, dup)
+    for qos in QoS
+    for retain in (False, True)
+    for dup in (False, True)
+    if qos or not dup
+}
 
 
 def decode_publish(
@@ -35,14 +42,20 @@ def decode_publish(
     topic = _known.get(encoded)
     if topic is None:
         topic = _topic(encoded, version)
-    first = buffer[start]
-    if first == 0x30 and topic:  # QoS 0, not retained: most of them
-        if version is not Version.V5:
-            raw = buffer[start:end]
-            return Publish(topic, buffer[topic_end:end], _QOS[0], False, False, 0, EMPTY, raw)
-        if topic_end < end and not buffer[topic_end]:  # and without properties
-            raw = buffer[start:end]
-            return Publish(topic, buffer[topic_end + 1 : end], _QOS[0], False, False, 0, EMPTY, raw)
+    flags = _FLAGS.get(buffer[start] & 0x0F)
+    if flags is not None and topic:  # as nearly all of them are: without properties, nothing wrong
+        qos, retain, dup = flags
+        at, packet_id = topic_end, 0
+        if qos and at + 1 < end:
+            packet_id = buffer[at] << 8 | buffer[at + 1]
+            at += 2
+        is_plain = packet_id > 0 or not qos
+        if version is V5:
+            is_plain = is_plain and at < end and not buffer[at]
+            at += 1
+        if is_plain:
+            raw = None if qos else buffer[start:end]
+            return Publish(topic, buffer[at:end], qos, retain, dup, packet_id, EMPTY, raw)
     return _decode_any(buffer, start, topic_end, end, topic, version, from_client)
 
 
@@ -65,7 +78,7 @@ def _decode_any(
     reader = FieldReader("PUBLISH", buffer, at, end)
     packet_id = reader.packet_id() if qos else 0  # [MQTT-2.2.1-2]
     held = EMPTY
-    if version is Version.V5:
+    if version is V5:
         held = read_properties(reader, Holder.PUBLISH)
         if held is not EMPTY:
             _check_properties(reader, held, from_client)
@@ -105,7 +118,7 @@ def check_topic(packet: str, topic: str) -> str:
 
 
 def _topic(encoded: bytes, version: Version) -> str:
-    if not encoded and version is Version.V5:
+    if not encoded and version is V5:
         return ""  # a topic alias must follow, then
     topic = check_topic("PUBLISH", field.decode_text("PUBLISH", encoded, "topic name"))
     if len(encoded) <= _KNOWN_TOPIC_BYTES:
@@ -122,7 +135,7 @@ def _malformed(message: str) -> PacketError:
 def encode_publish(
     topic: str,
     payload: bytes,
-    qos: QoS = QoS.AT_MOST_ONCE,
+    qos: QoS = AT_MOST_ONCE,
     retain: bool = False,
     dup: bool = False,
     packet_id: int = 0,
@@ -131,38 +144,38 @@ def encode_publish(
     properties: Properties = EMPTY,
 ) -> bytes:
     """One PUBLISH packet; before MQTT 5 its properties are left out."""
+    field.text(topic)  # which says what is wrong with it
     template = PublishTemplate(topic, payload, version=version, properties=properties)
     return template.packet(qos, retain, dup, packet_id)
 
 
 class PublishTemplate:
-    """One message, encoded once for all of its receivers that speak one version.
+    """One message with a valid topic, encoded once for all receivers that speak one version.
 
     `properties` are those that all of them get; what is each receiver's own (flags, packet id,
     subscription identifiers, topic alias) is given to `packet`. A QoS 0 packet with nothing of
     its own is made once and is the same bytes object each time.
     """
 
-    __slots__ = ("_heads", "_payload", "_plain", "_properties", "_tail", "_topic", "_version")
+    __slots__ = ("_is_5", "_made", "_payload", "_properties", "_tail", "_topic")
 
     def __init__(
         self, topic: str, payload: bytes, *, version: Version, properties: Properties = EMPTY
     ) -> None:
-        self._version = version
-        self._topic = field.text(topic)
+        self._topic = _topic_field(topic)
+        self._is_5 = version is V5
         self._payload = payload
         self._properties = b""
         self._tail = payload
-        if version is Version.V5:
+        if self._is_5:
             if properties is not EMPTY:
                 self._properties = write_each(properties, Holder.PUBLISH)
             self._tail = variable_integer(len(self._properties)) + self._properties + payload
-        self._heads: dict[int, bytes] = {}
-        self._plain: dict[bool, bytes] = {}
+        self._made: dict[int, bytes] = {}  # by the first byte, up to where a packet id comes
 
     def packet(
         self,
-        qos: QoS = QoS.AT_MOST_ONCE,
+        qos: QoS = AT_MOST_ONCE,
         retain: bool = False,
         dup: bool = False,
         packet_id: int = 0,
@@ -175,33 +188,41 @@ class PublishTemplate:
 
         `with_topic` is false where the receiver knows the topic by its alias already.
         """
-        if self._version is Version.V5 and (subscription_identifiers or topic_alias is not None):
+        first = 0x30 | retain
+        if qos:
+            first |= dup << 3 | qos << 1
+        if self._is_5 and (subscription_identifiers or topic_alias is not None):
             own = b"".join(b"\x0b" + variable_integer(n) for n in subscription_identifiers)
             if topic_alias is not None:
                 own += b"\x23" + topic_alias.to_bytes(2, "big")
             size = len(own) + len(self._properties)
             topic = self._topic if with_topic or topic_alias is None else b"\0\0"
-            tail = variable_integer(size) + own + self._properties + self._payload
-            return _joined(topic, qos, retain, dup, packet_id, tail)
-        if not qos:
-            plain = self._plain.get(retain)
-            if plain is None:
-                plain = _joined(self._topic, qos, retain, False, 0, self._tail)
-                self._plain[retain] = plain
-            return plain
-        first = 0x30 | dup << 3 | qos << 1 | retain
-        head = self._heads.get(first)
-        if head is None:
-            head = _head(first, self._topic, 2 + len(self._tail))
-            self._heads[first] = head
-        return b"".join((head, packet_id.to_bytes(2, "big"), self._tail))
+            number = packet_id.to_bytes(2, "big") if qos else b""
+            tail = number + variable_integer(size) + own + self._properties + self._payload
+            return _head(first, topic, len(tail)) + tail
+        made = self._made.get(first)
+        if made is None:
+            if qos:
+                made = _head(first, self._topic, 2 + len(self._tail))
+            else:
+                made = _head(first, self._topic, len(self._tail)) + self._tail
+            self._made[first] = made
+        return made + packet_id.to_bytes(2, "big") + self._tail if qos else made
 
 
-def _joined(topic: bytes, qos: QoS, retain: bool, dup: bool, packet_id: int, tail: bytes) -> bytes:
-    number = packet_id.to_bytes(2, "big") if qos else b""
-    head = _head(0x30 | dup << 3 | qos << 1 | retain, topic, len(number) + len(tail))
-    return b"".join((head, number, tail))
+def retained_packet(topic: str, payload: bytes, version: Version) -> bytes:
+    """A retained message at QoS 0, without properties, for one receiver and no other."""
+    tail = b"\0" + payload if version is V5 else payload
+    return _head(0x31, _topic_field(topic), len(tail)) + tail
+
+
+def _topic_field(topic: str) -> bytes:
+    encoded = topic.encode()
+    return len(encoded).to_bytes(2, "big") + encoded
 
 
 def _head(first: int, topic: bytes, size_after: int) -> bytes:
-    return b"".join((first.to_bytes(1, "big"), variable_integer(len(topic) + size_after), topic))
+    size = len(topic) + size_after
+    if size < 128:
+        return bytes((first, size)) + topic
+    return bytes((first,)) + variable_integer(size) + topic

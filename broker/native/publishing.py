@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from broker.access import Action
 from broker.errors import PacketError
-from broker.link import QoS
 from broker.native.aliases import MAX_ALIASES
 from broker.native.connection import Connection
 from broker.native.message_run import MessageRun
 from broker.native.mqtt_session import MqttSession
-from broker.native.packet import Puback, Pubcomp, Publish, Pubrec, Pubrel, Version
+from broker.native.packet import (
+    AT_LEAST_ONCE,
+    EXACTLY_ONCE,
+    V5,
+    Puback,
+    Pubcomp,
+    Publish,
+    Pubrec,
+    Pubrel,
+)
 from broker.native.reason import Reason
 from broker.native.replies import Replies
 from broker.native.routed import Routed
@@ -30,6 +38,9 @@ MAX_OPEN_TOPICS = 1000
 MAX_OPEN_LENGTH = 100
 """Topics, and the characters of one, whose QoS 0 messages go on as they come; beyond either they go
 the longer way, once or always."""
+
+_SUCCESS, _NOT_FOUND = Reason.SUCCESS, Reason.PACKET_IDENTIFIER_NOT_FOUND
+_NOT_AUTHORIZED = Reason.NOT_AUTHORIZED
 
 
 class Publishing:
@@ -65,18 +76,18 @@ class Publishing:
         topic = packet.topic
         if packet.properties.topic_alias is not None:
             topic = self._resolve_alias(packet.properties.topic_alias, topic)
-        if packet.qos is QoS.EXACTLY_ONCE:
+        if packet.qos is EXACTLY_ONCE:
             self._publish_exactly_once(packet, topic)
             return
         since = self._core.store.noted
         reason = self._route(packet, topic)
-        if packet.qos is QoS.AT_LEAST_ONCE:
+        if packet.qos is AT_LEAST_ONCE:
             self._replies.settle(Puback(packet.packet_id, self._replies.reason(reason)), since)
-        elif packet.raw is not None and reason is not Reason.NOT_AUTHORIZED:
+        elif packet.raw is not None and reason is not _NOT_AUTHORIZED:
             self._open(topic)
 
     def _publish_exactly_once(self, packet: Publish, topic: str) -> None:
-        session, packet_id, is_5 = self._session, packet.packet_id, self._version is Version.V5
+        session, packet_id, is_5 = self._session, packet.packet_id, self._version is V5
         if packet_id in session.received_ids:  # [MQTT-4.3.3-2]: we have it
             self._replies.settle(Pubrec(packet_id), since=-1)  # perhaps not durable yet
             return
@@ -95,9 +106,9 @@ class Publishing:
     def release(self, packet: Pubrel) -> None:
         """A QoS 2 message will not come again."""
         since = self._core.store.noted
-        reason = Reason.PACKET_IDENTIFIER_NOT_FOUND
+        reason = _NOT_FOUND
         if self._session.end(packet.packet_id):
-            reason = Reason.SUCCESS
+            reason = _SUCCESS
             self._session.record.released(packet.packet_id)
         self._replies.settle(Pubcomp(packet.packet_id, self._replies.reason(reason)), since)
 
@@ -113,8 +124,8 @@ class Publishing:
 
     def _route(self, packet: Publish, topic: str) -> Reason:
         if not self._may_publish(topic):
-            return Reason.NOT_AUTHORIZED
-        message = Routed.of(packet, topic, self._version, self._connection.now())
+            return _NOT_AUTHORIZED
+        message = Routed.of(packet, topic, self._version, self._connection.now)
         return self._core.publish(message, self._session)
 
     def _may_publish(self, topic: str) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from broker.native.connection import Connection
-from broker.native.packet import Packet, Version
+from broker.native.packet import V5, Packet
 from broker.native.reason import Reason
 from broker.native.record import Store
 
 MAX_UNSETTLED = 1000
 """Answers that wait for the disk, for one client; beyond it nothing more is read from it."""
+
+_SUCCESS = Reason.SUCCESS
 
 
 class Replies:
@@ -38,7 +40,7 @@ class Replies:
 
     def reason(self, reason: Reason) -> Reason:
         """What an acknowledgement says: before MQTT 5 it can't say that something failed."""
-        return reason if self._connection.version is Version.V5 else Reason.SUCCESS
+        return reason if self._connection.version is V5 else _SUCCESS
 
     def _settled(self, packet: Packet) -> None:
         self._unsettled -= 1

@@ -148,9 +148,8 @@ class _Level:
             name = wanted[depth]
             if name == "#":
                 yield level.topic  # a/# matches a, too
-                stack.extend(
-                    (below, depth) for below in level.all_below(with_reserved=level is not self)
-                )
+                for below in reversed(level.all_below(with_reserved=level is not self)):
+                    yield from below.everything()
             elif name == "+":
                 yield None
                 stack.extend(
@@ -158,6 +157,15 @@ class _Level:
                 )
             elif name in level.below:
                 stack.append((level.below[name], depth + 1))
+
+    def everything(self) -> Iterator[str | None]:
+        """A step for this level and for each below it."""
+        stack = [self]
+        while stack:
+            level = stack.pop()
+            yield level.topic
+            if level.below:
+                stack.extend(reversed(level.below.values()))
 
     def all_below(self, *, with_reserved: bool) -> list[_Level]:
         """The next levels, last first; those with $ only if asked for [MQTT-4.7.2-1]."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
 from broker.link import QoS
-from broker.native.packet import Publish, Version
+from broker.native.packet import V5, Publish, Version
 from broker.native.properties import EMPTY, Properties
 from broker.native.publish import PublishTemplate
 
@@ -60,12 +61,14 @@ class Routed:
         self._templates: dict[bool, PublishTemplate] | None = None
 
     @classmethod
-    def of(cls, packet: Publish, topic: str, version: Version, now: float) -> Routed:
+    def of(
+        cls, packet: Publish, topic: str, version: Version, clock: Callable[[], float]
+    ) -> Routed:
         """What a client published; a QoS 0 packet may be forwarded as it came."""
         if packet.properties is EMPTY:
             message = cls(topic, packet.payload, packet.qos, retain=packet.retain)
             message._raw = packet.raw
-            message._raw_form = (version is Version.V5, packet.retain)
+            message._raw_form = (version is V5, packet.retain)
             return message
         lifetime_s = packet.properties.message_expiry_interval_s
         return cls(
@@ -74,57 +77,49 @@ class Routed:
             packet.qos,
             retain=packet.retain,
             properties=forwarded(packet.properties),
-            expires_at=None if lifetime_s is None else now + lifetime_s,
+            expires_at=None if lifetime_s is None else clock() + lifetime_s,
         )
 
     def frame(
         self,
         version: Version,
+        clock: Callable[[], float],
         *,
         retain: bool,
         identifiers: tuple[int, ...],
         alias: int | None = None,
         with_topic: bool = True,
-        now: float = 0.0,
     ) -> bytes:
-        """The whole QoS 0 packet; `now` counts only where the message expires."""
+        """The whole QoS 0 packet."""
         if (
             self._raw is not None
             and not identifiers
             and alias is None
-            and self._raw_form == (version is Version.V5, retain)
+            and self._raw_form == (version is V5, retain)
         ):
             return self._raw
-        return self._template(version, now).packet(
+        return self.template(version, clock).packet(
             retain=retain,
             subscription_identifiers=identifiers,
             topic_alias=alias,
             with_topic=with_topic,
         )
 
-    def numbered_frame(
-        self,
-        version: Version,
-        packet_id: int,
-        qos: QoS,
-        *,
-        retain: bool,
-        dup: bool,
-        identifiers: tuple[int, ...],
-        now: float,
-        alias: int | None = None,
-        with_topic: bool = True,
-    ) -> bytes:
-        """The whole QoS 1 or 2 packet."""
-        return self._template(version, now).packet(
-            qos,
-            retain,
-            dup,
-            packet_id,
-            subscription_identifiers=identifiers,
-            topic_alias=alias,
-            with_topic=with_topic,
-        )
+    def template(self, version: Version, clock: Callable[[], float]) -> PublishTemplate:
+        """The same for all who speak this version; `clock` is asked where the message expires."""
+        is_5 = version is V5
+        if self.expires_at is not None and is_5:  # with what is left of it [MQTT5-3.3.2-6]
+            left_s = max(0, round(self.expires_at - clock()))
+            properties = msgspec.structs.replace(self.properties, message_expiry_interval_s=left_s)
+            return PublishTemplate(self.topic, self.payload, version=version, properties=properties)
+        if self._templates is None:
+            self._templates = {}
+        template = self._templates.get(is_5)
+        if template is None:
+            template = self._templates[is_5] = PublishTemplate(
+                self.topic, self.payload, version=version, properties=self.properties
+            )
+        return template
 
     def is_expired(self, now: float) -> bool:
         return self.expires_at is not None and now >= self.expires_at
@@ -138,21 +133,6 @@ class Routed:
         """Keep no more than the message itself: it was sent, and may now be kept for long."""
         self._raw = None
         self._templates = None
-
-    def _template(self, version: Version, now: float) -> PublishTemplate:
-        is_5 = version is Version.V5
-        if self.expires_at is not None and is_5:  # with what is left of it [MQTT5-3.3.2-6]
-            left_s = max(0, round(self.expires_at - now))
-            properties = msgspec.structs.replace(self.properties, message_expiry_interval_s=left_s)
-            return PublishTemplate(self.topic, self.payload, version=version, properties=properties)
-        if self._templates is None:
-            self._templates = {}
-        template = self._templates.get(is_5)
-        if template is None:
-            template = self._templates[is_5] = PublishTemplate(
-                self.topic, self.payload, version=version, properties=self.properties
-            )
-        return template
 
 
 def forwarded(properties: Properties) -> Properties:

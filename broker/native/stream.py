@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from broker.errors import PacketError
@@ -10,12 +10,29 @@ from broker.native.connect import decode_connect, read_version
 from broker.native.decode import BY_CLIENT, BY_SERVER
 from broker.native.field import FieldReader
 from broker.native.message_run import MAX_BYTES, MessageRun, run_at
-from broker.native.packet import Packet, PacketType, Version
+from broker.native.packet import (
+    Acknowledgement,
+    Packet,
+    PacketType,
+    Puback,
+    Pubcomp,
+    Pubrec,
+    Pubrel,
+    Version,
+)
 from broker.native.publish import decode_publish
 from broker.native.reason import Reason
 from broker.native.router import Routes
 
 _NAMES = {int(kind): kind.name for kind in PacketType}
+_ACKNOWLEDGEMENTS: Mapping[int, Callable[[int], Acknowledgement]] = {
+    0x40: Puback,
+    0x50: Pubrec,
+    0x62: Pubrel,
+    0x70: Pubcomp,
+}
+"""By their first byte, of two bytes: without a reason, which stands for success, or properties."""
+
 _WITH_FLAG = (PacketType.PUBREL, PacketType.SUBSCRIBE, PacketType.UNSUBSCRIBE)
 
 
@@ -166,6 +183,11 @@ class PacketStream:
             )
 
     def _decode(self, first: int, at: int, end: int) -> Packet:
+        acknowledgement = _ACKNOWLEDGEMENTS.get(first)
+        if acknowledgement is not None and end - at == 2 and self.version is not None:
+            packet_id = self._buffer[at] << 8 | self._buffer[at + 1]
+            if packet_id:
+                return acknowledgement(packet_id)
         self._check_first(first)
         kind = first >> 4
         reader = FieldReader(_NAMES[kind], self._buffer, at, end)

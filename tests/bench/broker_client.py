@@ -19,9 +19,8 @@ from tests.real_ends import until
 
 PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 3, 4, 5, 6, 7
 
-OPEN = 20
-"""QoS 1 and 2 messages that a publisher has unacknowledged at once: as many as either broker has
-with a subscriber, and paho-mqtt with a broker."""
+OPEN = 100
+"""QoS 1 and 2 messages that a publisher has unacknowledged at once."""
 
 _CONNECTED_AT_ONCE = 50
 

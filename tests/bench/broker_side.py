@@ -14,8 +14,9 @@ import psutil
 from tests.program import running
 from tests.real_ends import free_port, is_listening, mosquitto, wait_until
 
-MOSQUITTO = ("set_tcp_nodelay true", "max_queued_messages 0")
-"""Mosquitto at its best: no waiting for more to send, and nothing dropped at 1,000 waiting."""
+MOSQUITTO = ("set_tcp_nodelay true", "max_queued_messages 0", "max_inflight_messages 0")
+"""Mosquitto at its best: no waiting for more to send, nothing dropped at 1,000 waiting, no pause
+behind 20 messages that a subscriber has not acknowledged."""
 
 AMQTT = """
 listeners: {{default: {{type: tcp, bind: "127.0.0.1:{port}"}}}}

@@ -43,6 +43,9 @@ class SlicedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
+        # To answer by HTTP instead is a handshake that is over, too. uvicorn 0.54 takes it for one
+        # that was forgotten, and logs an error for each WebSocket that is refused.
+        self.handshake_complete |= self.close_sent
         self._go_on()
 
     def _work(self) -> None:

@@ -97,6 +97,17 @@ async def test_a_right_password_opens_everything_for_that_browser(base_path: str
             assert error(await another_browser.get("/api/me")) == (401, "unauthorized")
 
 
+async def test_a_websocket_that_is_refused_is_no_fault_of_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with guarded() as (web, _, http):
+        for _ in range(3):
+            with pytest.raises(InvalidStatus, match="401"):
+                async with session(web, http):
+                    pass
+    assert caplog.messages == []
+
+
 async def test_the_cookie_says_no_more_than_the_rules_do() -> None:
     async with guarded() as (web, _, http):
         answer = await http.post("/api/login", json={"user": "wall", "password": "right"})

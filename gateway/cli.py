@@ -24,8 +24,9 @@ from gateway.config_file import chosen_file, load
 from gateway.decoders import DecoderConfig
 from gateway.errors import ConfigError, ReaderError
 from gateway.explanation import explain
+from gateway.framers import FramingConfig
 from gateway.schema import Schema
-from gateway.yaml_tree import Tree
+from gateway.yaml_tree import Tree, read_tree
 
 app = typer.Typer(
     add_completion=False,
@@ -155,9 +156,19 @@ def monitor(
     bytesize: Annotated[int, typer.Option(help="5, 6, 7 or 8 bits.")] = 8,
     parity: Annotated[str, typer.Option(help="none, even, odd, mark or space.")] = "none",
     stopbits: Annotated[float, typer.Option(help="1, 1.5 or 2.")] = 1,
+    framing: Annotated[
+        str,
+        typer.Option(
+            help="How bytes become frames, as in fieldgate.yaml: cobs, or"
+            ' \'{type: start_end, start: "hex:02", end: "hex:03"}\'.'
+        ),
+    ] = "line",
     decoder: Annotated[
         str | None,
-        typer.Option(help="json, key_value, csv or regex. Without it: the first that fits."),
+        typer.Option(
+            help="json, key_value, csv or regex, or a section as in fieldgate.yaml. Without it:"
+            " the first that fits."
+        ),
     ] = None,
     columns: Annotated[
         str | None, typer.Option(help="For csv: names, as in temperature,pressure.")
@@ -169,7 +180,7 @@ def monitor(
 ) -> None:
     """Show what a serial port says, and publish nothing.
 
-    Each line comes raw and decoded, until Ctrl-C.
+    Each frame comes raw and decoded, until Ctrl-C.
     """
     from gateway.monitor import Monitor, device_lines
     from gateway.readers import serial_line
@@ -187,21 +198,25 @@ def monitor(
         },
     )
     given = {
-        "type": decoder,
+        **_as_section("--decoder", decoder),
         "columns": columns.split(",") if columns is not None else None,
         "delimiter": delimiter,
         "pattern": pattern,
     }
     wanted = {key: value for key, value in given.items() if value is not None}
+    frames = _section(FramingConfig, _as_section("--framing", framing), "--framing")
     serial_port = serial_line(line)
-    watched = Monitor(serial_port, _section(DecoderConfig, wanted) if wanted else None)
+    watched = Monitor(serial_port, _section(DecoderConfig, wanted) if wanted else None, frames)
     try:
         watched.watch(typer.echo, _hint)
     except ReaderError as error:
         end(str(error), FAILURE)
     except KeyboardInterrupt:
+        if watched.rejected:
+            counts = ", ".join(f"{reason} {count}" for reason, count in watched.rejected.items())
+            _hint(f"\nBad frames: {counts}")
         if watched.fitting is not None:
-            _hint(f"\nFor fieldgate.yaml:\n\n{device_lines(line, watched.fitting)}")
+            _hint(f"\nFor fieldgate.yaml:\n\n{device_lines(line, watched.fitting, frames)}")
     finally:
         serial_port.close()
 
@@ -238,15 +253,33 @@ def _summary(config: Config) -> str:
     return f"{count}{listed}, {broker}, page on {config.web.listen}"
 
 
-def _section(section: Any, given: Mapping[str, object]) -> Any:
-    """A section of the config that is given as options."""
+def _section(section: Any, given: Mapping[str, object], option: str = "") -> Any:
+    """A section of the config that is given as options, or all of it by one."""
     known = TypeAdapter(section)
     try:
         return known.validate_python(given)
     except ValidationError as error:
         problems = explain(error, Tree(), Schema(known.json_schema()))
-        lines = (f"--{problem}".replace("--type: ", "--decoder: ") for problem in problems)
+        lines = (
+            f"{option}: {problem}" if option else f"--{problem}".replace("--type: ", "--decoder: ")
+            for problem in problems
+        )
         end("\n".join(lines), USAGE)
+
+
+def _as_section(option: str, given: str | None) -> Mapping[str, object]:
+    """What an option stands for: a section as in fieldgate.yaml, or its type alone."""
+    if given is None:
+        return {}
+    if not given.startswith("{"):
+        return {"type": given}
+    try:
+        tree = read_tree(given, lambda _line: option, Path(), os.environ)
+    except ConfigError as error:
+        end(str(error), USAGE)
+    if tree.problems or not isinstance(tree.root, dict):
+        end("\n".join(map(str, tree.problems)), USAGE)
+    return tree.root
 
 
 def _hint(text: str) -> None:

@@ -28,6 +28,7 @@ from gateway.address import (
 )
 from gateway.claim import Claim, clashes
 from gateway.decoders import DecoderConfig
+from gateway.framers import FramingConfig
 from gateway.points.config import PointConfig, ReportConfig, Slug
 from gateway.points.names import RESERVED_POINTS
 from gateway.readers import ReaderConfig
@@ -82,6 +83,11 @@ class DeviceConfig(Section):
         " the name where not given.",
     )
     reader: ReaderConfig = Field(description="How to reach the hardware.")
+    framing: FramingConfig | None = Field(
+        default=None,
+        description="How what the hardware says is cut into frames, for serial, command and"
+        " replay; by lines where not given.",
+    )
     decoder: DecoderConfig | None = Field(
         default=None,
         description="How to make values of what the hardware says; host and modbus need none.",
@@ -148,14 +154,15 @@ class DeviceConfig(Section):
     @model_validator(mode="after")
     def _decoder_where_one_is_needed(self) -> DeviceConfig:
         if self.reader.type in ("host", "modbus"):
-            if self.decoder is not None:
-                raise ValueError(
-                    f"reader {self.reader.type} has values at once: take `decoder` away"
-                )
+            for key, section in (("decoder", self.decoder), ("framing", self.framing)):
+                if section is not None:
+                    raise ValueError(
+                        f"reader {self.reader.type} has values at once: take `{key}` away"
+                    )
         elif self.decoder is None:
             raise ValueError(
-                f"reader {self.reader.type} needs a decoder: json, key_value, csv or regex,"
-                " as in decoder: {type: key_value}"
+                f"reader {self.reader.type} needs a decoder: json, key_value, csv, regex or"
+                " struct, as in decoder: {type: key_value}"
             )
         return self
 

@@ -16,6 +16,7 @@ from gateway.commands.desk import Desk, Order, Writable
 from gateway.config import DeviceConfig
 from gateway.device import Device, iso_time
 from gateway.errors import GatewayError
+from gateway.framers import BadFrame
 from gateway.handoff import DeviceMeasurement, Handoff, Item
 from gateway.latency import PublishLatency
 from gateway.points.names import PointNames
@@ -79,7 +80,7 @@ async def reading(
     handoff = Handoff(loop, lambda items: _deliver(items, publisher, alarm, latency))
     buses = Buses()
     for config in devices:
-        reader = build(config.reader, config.decoder, buses=buses)
+        reader = build(config.reader, config.decoder, framing=config.framing, buses=buses)
         readers[config.name] = SupervisedReader(config.name, reader, handoff)
         if isinstance(reader, Writing):
             writers[config.name] = reader
@@ -196,11 +197,21 @@ def _now_ms() -> int:
 
 def _counts(reader: SupervisedReader) -> Mapping[str, object]:
     health = reader.health
-    return {
+    counts: dict[str, object] = {
         "opened": health.opened,
         "measurements": health.measurements,
         "rejected": health.rejected,
     }
+    if health.bad_frames:
+        counts["bad_frames"] = [_told(bad) for bad in health.bad_frames]
+    return counts
+
+
+def _told(bad: BadFrame) -> Mapping[str, str]:
+    """A bad frame for people: as text where it is some, else in hexadecimal digits."""
+    text = bad.content.decode(errors="replace")
+    content = {"text": text} if text.isprintable() else {"hex": bad.content.hex(" ")}
+    return {"time": iso_time(bad.time_ms), "reason": bad.reason, "why": bad.why, **content}
 
 
 def _device(device: DeviceConfig, base_topic: str) -> Device:

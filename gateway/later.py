@@ -13,7 +13,6 @@ PLANNED_KEYS = frozenset(
 
 PLANNED_VALUES = {
     "devices.*.reader.type": {"mqtt_source"},
-    "devices.*.decoder.type": {"struct"},
 }
 
 

@@ -1,4 +1,4 @@
-"""What a serial port says, line by line, and what a decoder makes of it: `fieldgate monitor`."""
+"""What a serial port says, frame by frame, and what a decoder makes of it: `fieldgate monitor`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from gateway.decoders import build
+from gateway.decoders import AnyDecoder, build
 from gateway.decoders.csv import CsvConfig
 from gateway.decoders.json import JsonConfig
 from gateway.decoders.key_value import KeyValueConfig
-from gateway.decoders.regex import RegexConfig
 from gateway.errors import DecodeError
-from gateway.framer import LineFramer
+from gateway.framers import JOINING, AnyFraming, LineConfig, Rejects
+from gateway.framers import build as build_framer
 from gateway.measurement import Value
 from gateway.readers.reader import BytePort
 from gateway.readers.serial_port import SerialConfig
@@ -23,42 +23,53 @@ QUIET_S = 5.0
 
 MAX_COLUMNS = 64
 
-AnyDecoder = JsonConfig | KeyValueConfig | CsvConfig | RegexConfig
+LINES = LineConfig(type="line")
 
 
 class Monitor:
     """Reads a port until it is gone; publishes nothing.
 
-    Without a decoder, each line is shown as the first one sees it that fits.
+    Without a decoder, each frame is shown as the first one sees it that fits.
     """
 
-    def __init__(self, port: BytePort, decoder: AnyDecoder | None) -> None:
+    def __init__(
+        self, port: BytePort, decoder: AnyDecoder | None, framing: AnyFraming = LINES
+    ) -> None:
         self._port = port
         self._chosen = decoder
-        self._framer = LineFramer()
+        self._rejects = Rejects()
+        self._framer = build_framer(framing, self._rejects)
         self.fitting: AnyDecoder | None = decoder
         """The decoder that fitted last."""
 
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """How many frames were bad, by reason."""
+        return self._rejects.counts
+
     def watch(self, say: Callable[[str], None], hint: Callable[[str], None]) -> None:
-        """Say each line; returns never. Raises ReaderError when the port is gone."""
+        """Say each frame, good or bad; returns never. Raises ReaderError when the port is gone."""
         self._port.open()
         hint("Listening; Ctrl-C ends.")
         heard, since = 0, time.monotonic()
         quiet = True
         while True:
-            chunk = self._port.read()
-            if not chunk:
-                self._framer.silence()
+            known_bad, was_quiet = self._rejects.total, quiet
+            chunk = self._port.read(self._framer.pause_s)
             heard += len(chunk)
-            for frame in self._framer.feed(chunk):
+            for frame in self._framer.feed(chunk) if chunk else self._framer.silence():
                 quiet = False
                 say(self.line(frame))
+            if news := self._rejects.total - known_bad:
+                for bad in self._rejects.last[-news:]:
+                    if not was_quiet or bad.reason not in JOINING:
+                        say(f"{printable(bad.content)}  ->  bad: {bad.why}")
             if quiet and time.monotonic() - since > QUIET_S:
                 quiet = False
                 hint(_why_quiet(heard))
 
     def line(self, frame: bytes) -> str:
-        """One line as it came, and what is in it."""
+        """One frame as it came, and what is in it."""
         return f"{printable(frame)}  ->  {self._meaning(frame)}"
 
     def _meaning(self, frame: bytes) -> str:
@@ -89,15 +100,19 @@ def candidates(frame: bytes) -> Iterator[AnyDecoder]:
 
 
 def printable(frame: bytes) -> str:
-    """A frame as text that can't play tricks with a terminal."""
+    """A frame as text that can't play tricks with a terminal; in hexadecimal digits if binary."""
+    if sum(byte < 32 and byte not in b"\t\x1b" for byte in frame) * 4 > len(frame):
+        return frame.hex(" ")
     text = frame.decode(errors="backslashreplace")
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def device_lines(port: SerialConfig, decoder: AnyDecoder) -> str:
+def device_lines(port: SerialConfig, decoder: AnyDecoder, framing: AnyFraming = LINES) -> str:
     """The lines of fieldgate.yaml that read this port."""
+    cut = "" if framing == LINES else f"    framing: {_flow(framing)}\n"
     return (
-        f"devices:\n  - name: my_device\n    reader: {_flow(port)}\n    decoder: {_flow(decoder)}\n"
+        f"devices:\n  - name: my_device\n    reader: {_flow(port)}\n{cut}"
+        f"    decoder: {_flow(decoder)}\n"
     )
 
 
@@ -116,4 +131,4 @@ def _named(config: AnyDecoder, fields: Mapping[str, Value]) -> str:
 def _why_quiet(heard: int) -> str:
     if not heard:
         return "Nothing came so far: is the cable right, and does the device speak by itself?"
-    return f"{heard} bytes came, but no whole line: is the baudrate right?"
+    return f"{heard} bytes came, but no whole frame: are baudrate and framing right?"

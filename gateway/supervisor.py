@@ -6,11 +6,12 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gateway.framers import BadFrame
 from gateway.handoff import DeviceMeasurement, DeviceStatus, Handoff
-from gateway.readers import Clock, Reader, Rejecting, wall_clock_ms
+from gateway.readers import Clock, KeepsBadFrames, Reader, Rejecting, wall_clock_ms
 
 LOG = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class ReaderHealth:
     opened: int = 0
     measurements: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
+    bad_frames: Sequence[BadFrame] = ()
     last_error: str = ""
     last_error_ms: int | None = None
 
@@ -85,6 +87,7 @@ class SupervisedReader:
             opened=self._opened,
             measurements=self._measurements,
             rejected=self._reader.rejected if isinstance(self._reader, Rejecting) else {},
+            bad_frames=self._reader.bad_frames if isinstance(self._reader, KeepsBadFrames) else (),
             last_error=last_error,
             last_error_ms=last_error_ms,
         )

@@ -16,7 +16,7 @@ MAY_IMPORT = {"broker": set[str](), "webui": {"broker"}, "gateway": {"broker", "
 # `errors` holds what the functions of the others promise to raise.
 OPEN_MODULES_OF_BROKER = {"access", "config", "errors", "link", "serving", "topics"}
 COMPOSITION = {"gateway.app", "gateway.cli"}
-KNOW_NO_MQTT = ("gateway.readers", "gateway.decoders", "gateway.framer")
+KNOW_NO_MQTT = ("gateway.readers", "gateway.decoders", "gateway.framers")
 MQTT = {"broker", "paho", "amqtt"}
 
 
@@ -65,7 +65,7 @@ def why_wrong(found: Import) -> str | None:
     """The rule that an import breaks."""
     home = found.importer.partition(".")[0]
     if found.importer.startswith(KNOW_NO_MQTT) and found.top in MQTT:
-        return "readers, decoders and the framer know no MQTT"
+        return "readers, framers and decoders know no MQTT"
     if found.top not in PACKAGES or found.top == home:
         return None
     if found.top not in MAY_IMPORT[home]:
@@ -119,7 +119,7 @@ def test_every_import_goes_the_allowed_way() -> None:
         ("gateway/publisher.py", "from broker import serving"),
         ("gateway/publisher.py", "from broker.serving import serving"),
         ("gateway/app.py", "from broker.engine import amqtt"),
-        ("gateway/framer.py", "from broker.topics import matcher"),
+        ("gateway/framers/framer.py", "from broker.topics import matcher"),
         ("gateway/readers/host.py", "from broker.link import Message"),
         ("gateway/decoders/json.py", "from paho.mqtt import client"),
         ("gateway/readers/__init__.py", "from ...broker import link"),

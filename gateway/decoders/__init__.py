@@ -15,24 +15,34 @@ from gateway.decoders.decoder import Decoder
 from gateway.decoders.json import JsonConfig, JsonDecoder
 from gateway.decoders.key_value import KeyValueConfig, KeyValueDecoder
 from gateway.decoders.regex import RegexConfig, RegexDecoder
+from gateway.decoders.struct import StructConfig, StructDecoder
 
-__all__ = ["Decoder", "DecoderConfig", "build"]
+__all__ = ["AnyDecoder", "Decoder", "DecoderConfig", "build"]
 
-DecoderConfig = Annotated[
-    JsonConfig | KeyValueConfig | CsvConfig | RegexConfig, Field(discriminator="type")
-]
+AnyDecoder = JsonConfig | KeyValueConfig | CsvConfig | RegexConfig | StructConfig
+DecoderConfig = Annotated[AnyDecoder, Field(discriminator="type")]
 
 
-def build(config: JsonConfig | KeyValueConfig | CsvConfig | RegexConfig) -> Decoder:
+def build(config: AnyDecoder) -> Decoder:
     """The decoder that a config section asks for."""
     match config:
         case JsonConfig():
-            return JsonDecoder()
+            return JsonDecoder(config.encoding)
         case KeyValueConfig():
-            return KeyValueDecoder(config.pair_separators, config.assignments)
+            return KeyValueDecoder(
+                config.pair_separators, config.assignments, encoding=config.encoding
+            )
         case CsvConfig():
-            return CsvDecoder(config.columns, config.delimiter)
+            return CsvDecoder(config.columns, config.delimiter, encoding=config.encoding)
         case RegexConfig():
-            return RegexDecoder(config.pattern)
+            return RegexDecoder(config.pattern, encoding=config.encoding)
+        case StructConfig():
+            return StructDecoder(
+                config.format,
+                config.names,
+                config.byte_order,
+                repeated=config.repeated,
+                encoding=config.encoding,
+            )
         case _:
             assert_never(config)

@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.decoders.decoder import text_of, value_of
+from gateway.decoders.decoder import TextSection, text_of, value_of
 from gateway.errors import DecodeError
 from gateway.measurement import Value
-from gateway.section import Section
 
 
 def _check_columns(columns: list[str]) -> list[str]:
@@ -29,7 +28,7 @@ def _check_delimiter(delimiter: str) -> str:
     return delimiter
 
 
-class CsvConfig(Section):
+class CsvConfig(TextSection):
     """`decoder: {type: csv, columns: [temperature, pressure]}`; an empty name skips a column."""
 
     type: Literal["csv"]
@@ -49,12 +48,15 @@ class CsvDecoder:
     Columns may be quoted ("a,b"). With a space as the delimiter any run of blanks is one.
     """
 
-    def __init__(self, columns: Sequence[str], delimiter: str = ",") -> None:
+    def __init__(
+        self, columns: Sequence[str], delimiter: str = ",", *, encoding: str = "utf-8"
+    ) -> None:
+        self._encoding = encoding
         self._columns = tuple(columns)
         self._delimiter = delimiter
 
     def decode(self, frame: bytes) -> Mapping[str, Value]:
-        cells = self._cells(text_of(frame))
+        cells = self._cells(text_of(frame, self._encoding))
         if len(cells) != len(self._columns):
             raise DecodeError(f"has {len(cells)} columns, not the {len(self._columns)} named")
         return {

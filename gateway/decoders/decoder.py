@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Annotated, Protocol
+
+from pydantic import AfterValidator, Field
 
 from gateway.errors import DecodeError
 from gateway.measurement import Value
+from gateway.section import Section
 
 
 class Decoder(Protocol):
@@ -31,15 +35,42 @@ _FLOAT = re.compile(
 _BOOLEANS = {"true": True, "false": False}
 
 
-def text_of(frame: bytes) -> str:
-    """The frame as UTF-8 text, or DecodeError."""
+_NO_TEXT = frozenset({"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"})
+
+
+def _check_encoding(name: str) -> str:
     try:
-        return frame.decode()
+        codec = codecs.lookup(name)
+        "".encode(name)  # refused by those that make no bytes of text
+    except (LookupError, ValueError):
+        codec = None
+    if codec is None or codec.name.replace("-", "_") in _NO_TEXT:
+        raise ValueError("is no text encoding that is known, as in utf-8, latin-1 or cp1252")
+    return name
+
+
+Encoding = Annotated[str, Field(max_length=40), AfterValidator(_check_encoding)]
+
+
+class TextSection(Section):
+    """What the section of every decoder of text may say."""
+
+    encoding: Encoding = Field(
+        default="utf-8", description="How text is written, as in utf-8, latin-1 or cp1252."
+    )
+
+
+def text_of(frame: bytes, encoding: str = "utf-8") -> str:
+    """The frame as text, or DecodeError."""
+    try:
+        return frame.decode(encoding)
     except UnicodeDecodeError as error:
         raise DecodeError(
-            f"is no UTF-8 text: byte 0x{frame[error.start]:02x} at place {error.start + 1};"
-            " are baudrate and parity right?"
+            f"is no {encoding.upper()} text: byte 0x{frame[error.start]:02x} at place"
+            f" {error.start + 1}; are baudrate and parity right?"
         ) from None
+    except UnicodeError as error:
+        raise DecodeError(f"is no {encoding.upper()} text: {error}") from None
 
 
 def value_of(text: str) -> Value:

@@ -6,16 +6,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
-from gateway.decoders.decoder import MAX_INTEGER_DIGITS, text_of
+from gateway.decoders.decoder import MAX_INTEGER_DIGITS, TextSection, text_of
 from gateway.errors import DecodeError
 from gateway.measurement import Value
-from gateway.section import Section
 
 MAX_DEPTH = 8
 """How deep objects and arrays may nest: deeper is no measurement, and names would be endless."""
 
 
-class JsonConfig(Section):
+class JsonConfig(TextSection):
     """`decoder: {type: json}`"""
 
     type: Literal["json"]
@@ -28,9 +27,13 @@ class JsonDecoder:
     is text.
     """
 
+    def __init__(self, encoding: str = "utf-8") -> None:
+        self._encoding = encoding
+
     def decode(self, frame: bytes) -> Mapping[str, Value]:
+        text = text_of(frame, self._encoding)
         try:
-            top = json.loads(text_of(frame), parse_int=_integer)
+            top = json.loads(text, parse_int=_integer)
         except json.JSONDecodeError as error:
             raise DecodeError(f"is no JSON: {error.msg} at place {error.pos + 1}") from None
         except RecursionError:
@@ -38,7 +41,7 @@ class JsonDecoder:
         if not isinstance(top, dict):
             raise DecodeError('is JSON, but no object such as {"temperature": 21.5}')
         fields = dict(_flat("", top.items(), MAX_DEPTH))
-        if b"\\u" in frame:
+        if "\\u" in text:
             _check_surrogates(fields)
         return fields
 

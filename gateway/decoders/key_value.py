@@ -8,13 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gateway.decoders.decoder import text_of, value_of
+from gateway.decoders.decoder import TextSection, text_of, value_of
 from gateway.errors import DecodeError
 from gateway.measurement import Value
-from gateway.section import Section
 
 
-class KeyValueConfig(Section):
+class KeyValueConfig(TextSection):
     """`decoder: {type: key_value}`"""
 
     type: Literal["key_value"]
@@ -44,7 +43,10 @@ class KeyValueDecoder:
     the space: with `;` alone, `mode=half open` is one pair.
     """
 
-    def __init__(self, pair_separators: str = " ,;\t", assignments: str = "=:") -> None:
+    def __init__(
+        self, pair_separators: str = " ,;\t", assignments: str = "=:", *, encoding: str = "utf-8"
+    ) -> None:
+        self._encoding = encoding
         blanks = "".join(sorted(set(pair_separators) & set(" \t")))
         hard = "".join(sorted(set(pair_separators) - set(" \t")))
         self._hard = re.compile(f"[{re.escape(hard)}]") if hard else None
@@ -52,7 +54,7 @@ class KeyValueDecoder:
         self._assignment = re.compile(f"[{re.escape(assignments)}]")
 
     def decode(self, frame: bytes) -> Mapping[str, Value]:
-        text = text_of(frame)
+        text = text_of(frame, self._encoding)
         fields: dict[str, Value] = {}
         for piece in self._hard.split(text) if self._hard else (text,):
             for key, value in self._pairs(piece):

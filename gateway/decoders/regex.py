@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 import regex
 from pydantic import AfterValidator, Field
 
-from gateway.decoders.decoder import text_of, value_of
+from gateway.decoders.decoder import TextSection, text_of, value_of
 from gateway.errors import DecodeError
 from gateway.measurement import Value
-from gateway.section import Section
 
 
 def _check_pattern(pattern: str) -> str:
@@ -24,7 +23,7 @@ def _check_pattern(pattern: str) -> str:
     return pattern
 
 
-class RegexConfig(Section):
+class RegexConfig(TextSection):
     """`decoder: {type: regex, pattern: 'T (?P<temperature>[-.0-9]+)'}`"""
 
     type: Literal["regex"]
@@ -44,12 +43,15 @@ class RegexDecoder:
     The package `regex` and not `re`, which can't be interrupted and lets nobody else run.
     """
 
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, *, encoding: str = "utf-8") -> None:
+        self._encoding = encoding
         self._pattern = regex.compile(pattern)
 
     def decode(self, frame: bytes) -> Mapping[str, Value]:
         try:
-            found = self._pattern.search(text_of(frame), timeout=MATCH_S, concurrent=True)
+            found = self._pattern.search(
+                text_of(frame, self._encoding), timeout=MATCH_S, concurrent=True
+            )
         except TimeoutError:
             raise DecodeError(
                 f"takes the pattern more than {MATCH_S} s: avoid repeats inside repeats"

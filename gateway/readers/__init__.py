@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from gateway.decoders import DecoderConfig
+from gateway.decoders import AnyDecoder
 from gateway.decoders import build as build_decoder
 from gateway.errors import ConfigError
-from gateway.framer import LineFramer
+from gateway.framers import AnyFraming, LineConfig, Rejects
+from gateway.framers import build as build_framer
 from gateway.readers import host
 from gateway.readers.command import CommandConfig, CommandPort
 from gateway.readers.decoded import Decoded
@@ -28,6 +29,7 @@ from gateway.readers.reader import (
     BytePort,
     Clock,
     Content,
+    KeepsBadFrames,
     Reader,
     Rejecting,
     TwoWayPort,
@@ -44,6 +46,7 @@ __all__ = [
     "BytePort",
     "Clock",
     "Content",
+    "KeepsBadFrames",
     "Reader",
     "ReaderConfig",
     "Rejecting",
@@ -62,38 +65,41 @@ ReaderConfig = Annotated[
 
 def build(
     config: HostConfig | SerialConfig | ModbusConfig | CommandConfig | ReplayConfig,
-    decoder: DecoderConfig | None = None,
+    decoder: AnyDecoder | None = None,
     *,
+    framing: AnyFraming | None = None,
     buses: Buses | None = None,
     clock: Clock = wall_clock_ms,
 ) -> Reader:
     """The reader that a config section asks for, not yet open.
 
-    Devices of the same `buses` share the lines that they have in common. Raises ConfigError where
-    a decoder is missing; paths in the config are taken as they are.
+    `framing` is how bytes become frames, by lines where it isn't given. Devices of the same
+    `buses` share the lines that they have in common. Raises ConfigError where a decoder is
+    missing; paths in the config are taken as they are.
     """
+    say: Callable[[bytes], None] | None = None
+    port: BytePort
     match config:
         case HostConfig():
             return HostReader(config.interval_s, clock=clock)
-        case SerialConfig():
-            line = serial_line(config)
-            return _decoded(config.port, line, LineFramer(), decoder, clock, say=line.write)
         case ModbusConfig():
             return ModbusReader(config, (buses or Buses()).of(config), clock=clock)
+        case SerialConfig():
+            line = serial_line(config)
+            name, port, joins_midway, say = config.port, line, True, line.write
         case CommandConfig():
-            port, framer = CommandPort(config), LineFramer(joins_midway=False)
-            return _decoded(config.command[0], port, framer, decoder, clock)
+            name, port, joins_midway = config.command[0], CommandPort(config), False
         case ReplayConfig():
             file = SHIPPED if config.file is None else Path(config.file)
-            return _decoded(
-                str(file),
-                ReplayPort(file, speed=config.speed, repeat=config.repeat),
-                LineFramer(joins_midway=False),
-                decoder,
-                clock,
-            )
+            port = ReplayPort(file, speed=config.speed, repeat=config.repeat)
+            name, joins_midway = str(file), False
         case _:
             assert_never(config)
+    if decoder is None:
+        raise ConfigError(f"{name} speaks bytes: it needs a decoder, as in {{type: key_value}}")
+    rejects = Rejects()
+    framer = build_framer(framing or LineConfig(type="line"), rejects, joins_midway=joins_midway)
+    return Decoded(name, port, framer, rejects, build_decoder(decoder), clock, say=say)
 
 
 def serial_line(config: SerialConfig) -> TwoWayPort:
@@ -101,20 +107,6 @@ def serial_line(config: SerialConfig) -> TwoWayPort:
     if urlsplit(config.port).scheme == "socket":
         return TcpPort(config.port)
     return SerialPort(config)
-
-
-def _decoded(
-    name: str,
-    port: BytePort,
-    framer: LineFramer,
-    decoder: DecoderConfig | None,
-    clock: Clock,
-    *,
-    say: Callable[[bytes], None] | None = None,
-) -> Decoded:
-    if decoder is None:
-        raise ConfigError(f"{name} speaks bytes: it needs a decoder, as in {{type: key_value}}")
-    return Decoded(name, port, framer, build_decoder(decoder), clock, say=say)
 
 
 def describer(config: ReaderConfig) -> Callable[[str], Mapping[str, str]]:

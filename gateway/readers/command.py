@@ -113,15 +113,15 @@ class CommandPort:
         self._guard = _guarded(program.pid)
         self._settle(program)
 
-    def read(self) -> bytes:
-        """What was printed within READ_TIMEOUT_S: the first bytes at once, whatever their number.
+    def read(self, timeout_s: float = READ_TIMEOUT_S) -> bytes:
+        """What was printed within `timeout_s`: the first bytes at once, whatever their number.
 
         After the program's end what it had printed is still given.
         """
         if self._program is None:
             raise ReaderError(f"{self._words[0]} is not running")
         first, self._first = self._first, b""
-        return first or self._printed(self._program)
+        return first or self._printed(self._program, timeout_s)
 
     def close(self) -> None:
         program, self._program = self._program, None
@@ -137,13 +137,13 @@ class CommandPort:
         self._first = b""
         try:
             while not self._first and time.monotonic() < settled_s:
-                self._first = self._printed(program)
+                self._first = self._printed(program, READ_TIMEOUT_S)
         except ReaderError:
             self.close()
             raise
 
-    def _printed(self, program: subprocess.Popen[bytes]) -> bytes:
-        ready = dict(self._poll.poll(READ_TIMEOUT_S * 1000))
+    def _printed(self, program: subprocess.Popen[bytes], timeout_s: float) -> bytes:
+        ready = dict(self._poll.poll(timeout_s * 1000))
         if self._complaints in ready:
             self._hear_complaint()
         if self._output not in ready:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from gateway.decoders import Decoder
 from gateway.errors import DecodeError
-from gateway.framer import LineFramer
+from gateway.framers import JOINING, BadFrame, Framer, Rejects
 from gateway.measurement import Measurement
 from gateway.readers.reader import BytePort, Clock, Content, wall_clock_ms
 
@@ -20,33 +19,38 @@ SHOWN_BYTES = 80
 class Decoded:
     """Each frame becomes a measurement with the time at which its last bytes were read.
 
-    A frame that makes no sense is counted as `undecodable` and passed over; the first one since
-    the opening is logged, because with a wrong baudrate there is nothing else to see.
+    A frame that makes no sense is counted and passed over; the first one since the opening is
+    logged, because with a wrong baudrate there is nothing else to see.
     """
 
     def __init__(
         self,
         name: str,
         port: BytePort,
-        framer: LineFramer,
+        framer: Framer,
+        rejects: Rejects,
         decoder: Decoder,
         clock: Clock = wall_clock_ms,
         *,
         say: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`say` tells the hardware something, where it listens."""
+        """`rejects` is where the framer counts, `say` tells the hardware something."""
         self._name = name
         self._port = port
         self._framer = framer
+        self._rejects = rejects
         self._decoder = decoder
         self._clock = clock
         self._say = say
-        self._undecodable: Counter[str] = Counter()
         self._may_complain = True
 
     @property
     def rejected(self) -> Mapping[str, int]:
-        return {**self._framer.dropped, **self._undecodable}
+        return self._rejects.counts
+
+    @property
+    def bad_frames(self) -> Sequence[BadFrame]:
+        return self._rejects.last
 
     def open(self) -> None:
         self._port.open()
@@ -54,19 +58,17 @@ class Decoded:
         self._may_complain = True
 
     def read(self) -> Sequence[Measurement]:
-        chunk = self._port.read()
-        if not chunk:
-            self._framer.silence()  # for READ_TIMEOUT_S
-            return ()
-        time_ms = self._clock()
-        measurements: list[Measurement] = []
-        for frame in self._framer.feed(chunk):
-            try:
-                fields = self._decoder.decode(frame)
-            except DecodeError as error:
-                self._reject(frame, error)
-            else:
-                measurements.append(Measurement(time_ms, fields))
+        before = self._rejects.total
+        chunk = self._port.read(self._framer.pause_s)
+        if chunk:
+            self._rejects.time_ms = self._clock()
+            frames = self._framer.feed(chunk)
+        else:
+            frames = self._framer.silence()
+        time_ms = self._rejects.time_ms  # of the last bytes that came
+        measurements = list(self._measurements(frames, time_ms))
+        if self._may_complain and (news := self._rejects.total - before):
+            self._complain(self._rejects.last[-news:])
         return measurements
 
     def close(self) -> None:
@@ -78,9 +80,16 @@ class Decoded:
             raise ValueError(f"{self._name} takes no commands")
         self._say(content)
 
-    def _reject(self, frame: bytes, error: DecodeError) -> None:
-        self._undecodable["undecodable"] += 1
-        LOG.debug("%s: a line %s: %r", self._name, error, frame[:SHOWN_BYTES])
-        if self._may_complain:
+    def _measurements(self, frames: Iterable[bytes], time_ms: int) -> Iterator[Measurement]:
+        for frame in frames:
+            try:
+                yield Measurement(time_ms, self._decoder.decode(frame))
+            except DecodeError as error:
+                self._rejects.note("undecodable", frame, str(error))
+                LOG.debug("%s: a frame %s: %r", self._name, error, frame[:SHOWN_BYTES])
+
+    def _complain(self, news: Sequence[BadFrame]) -> None:
+        bad = next((bad for bad in news if bad.reason not in JOINING), None)
+        if bad is not None:
             self._may_complain = False
-            LOG.warning("%s: a line %s; further ones are only counted", self._name, error)
+            LOG.warning("%s: a frame %s; further ones are only counted", self._name, bad.why)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from gateway.framers import BadFrame
 from gateway.measurement import Measurement, Value
 
 READ_TIMEOUT_S = 0.5
@@ -63,20 +64,28 @@ class Writing(Protocol):
         """
 
 
+@runtime_checkable
+class KeepsBadFrames(Protocol):
+    """What a reader has beside that when it keeps some of what it dropped."""
+
+    @property
+    def bad_frames(self) -> Sequence[BadFrame]:
+        """The last few frames that made no sense, the newest last; from any thread."""
+
+
 class BytePort(Protocol):
     """A reader's lower half, where the hardware speaks bytes. Same rules as Reader."""
 
     def open(self) -> None: ...
 
-    def read(self) -> bytes: ...
+    def read(self, timeout_s: float = READ_TIMEOUT_S) -> bytes:
+        """What came within `timeout_s`: the first bytes at once, whatever their number."""
 
     def close(self) -> None: ...
 
 
 class TwoWayPort(BytePort, Protocol):
     """A port that is spoken to as well."""
-
-    def read(self, timeout_s: float = READ_TIMEOUT_S) -> bytes: ...
 
     def write(self, content: bytes) -> None:
         """All of it, within WRITE_TIMEOUT_S; raises ReaderError where that can't be done.

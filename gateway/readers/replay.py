@@ -72,8 +72,8 @@ class ReplayPort:
         self._start = self._monotonic()
         self._rewind()
 
-    def read(self) -> bytes:
-        """All chunks that are due, or the next one within READ_TIMEOUT_S."""
+    def read(self, timeout_s: float = READ_TIMEOUT_S) -> bytes:
+        """All chunks that are due, or the next one within `timeout_s`."""
         if self._file is None:
             raise ReaderError(f"{self._path} is not open")
         if self._next is None:
@@ -81,7 +81,7 @@ class ReplayPort:
             raise ReaderError(f"{self._path} has been played to its end")
         wait_s = self._due_s(self._next) - self._monotonic()
         if wait_s > 0:
-            self._sleep(min(wait_s, READ_TIMEOUT_S))
+            self._sleep(min(wait_s, timeout_s))
         return self._all_due()
 
     def close(self) -> None:

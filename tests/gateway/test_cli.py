@@ -25,6 +25,7 @@ from gateway.decoders.regex import RegexConfig
 from gateway.errors import ReaderError
 from gateway.monitor import Monitor, candidates, device_lines, printable
 from gateway.port_list import FoundPort
+from gateway.readers.reader import READ_TIMEOUT_S
 from gateway.readers.serial_port import SerialConfig, SerialPort
 from gateway.schema import Schema
 from tests.gateway.test_config import README_EXAMPLE
@@ -263,6 +264,22 @@ def test_monitor_shows_lines_raw_and_decoded_until_ctrl_c() -> None:
         assert '    decoder: {"type": "key_value"}\n' in said
 
 
+def test_monitor_shows_binary_frames_and_which_are_bad_and_the_lines_for_the_config() -> None:
+    options = (
+        *("--framing", "{type: start_end, start: 'hex:02', end: 'hex:03', checksum: {name: xor}}"),
+        *("--decoder", "{type: struct, format: hB, names: [t, state]}"),
+    )
+    with serial_line() as (device, path), monitoring(path, *options) as process:
+        assert process.stdout is not None
+        spoken = b"\x02\x00\xd7\x01\xd6\x03" + b"\x02\x00\xd7\x01\xff\x03"
+        assert next_line(process, device, spoken) == "00 d7 01  ->  struct: t=215, state=1\n"
+        assert process.stdout.readline() == "02 00 d7 01 ff 03  ->  bad: doesn't fit its checksum\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=DEADLINE_S)
+        assert "Bad frames: stray 1, checksum 1" in said
+        assert '    framing: {"checksum": {"name": "XOR"}, "type": "start_end"' in said
+
+
 def test_monitor_says_why_the_wanted_decoder_does_not_fit() -> None:
     with serial_line() as (device, path), monitoring(path, "--decoder", "json") as process:
         line = next_line(process, device, b"T=21.5\r\n")
@@ -288,15 +305,22 @@ def test_a_port_that_is_not_there_is_exit_code_1_with_a_sentence(tmp_path: Path)
     ("options", "message"),
     [
         (["--baudrate", "1"], "--baudrate: found 1; expected a whole number from 50 to 4000000\n"),
+        (
+            ["--framing", "cubs"],
+            "--framing: type: found 'cubs'; expected one of cobs, delimiter, fixed_length, ",
+        ),
+        (["--framing", "{type: start_end, start: '<'}"], "--framing: end: is missing; expected"),
+        (["--framing", "{type: cobs"], "--framing: this is no YAML: a comma or the closing brack"),
+        (["--framing", "{type: cobs, type: slip}"], "--framing: type: stands twice"),
         (["--parity", "odds"], "--parity: found 'odds'; expected one of none, even, odd, mark, "),
         (["--decoder", "regex"], "--pattern: is missing; expected text\n"),
         (
             ["--decoder", "yaml"],
-            "--decoder: found 'yaml'; expected one of csv, json, key_value, regex",
+            "--decoder: found 'yaml'; expected one of csv, json, key_value, regex, struct",
         ),
         (
             ["--columns", "a,b"],
-            "--decoder: is missing; expected one of csv, json, key_value, regex\n",
+            "--decoder: is missing; expected one of csv, json, key_value, regex, struct\n",
         ),
     ],
 )
@@ -317,7 +341,7 @@ def test_a_quiet_port_gets_one_hint_that_fits_what_was_heard(
 
 
 WHY_NOTHING = "Nothing came so far: is the cable right, and does the device speak by itself?"
-WHY_NO_LINE = "9 bytes came, but no whole line: is the baudrate right?"
+WHY_NO_LINE = "9 bytes came, but no whole frame: are baudrate and framing right?"
 
 
 class Chunks:
@@ -329,7 +353,7 @@ class Chunks:
     def open(self) -> None:
         pass
 
-    def read(self) -> bytes:
+    def read(self, _timeout_s: float = READ_TIMEOUT_S) -> bytes:
         if not self._chunks:
             raise ReaderError("gone")
         return self._chunks.pop(0)

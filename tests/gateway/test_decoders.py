@@ -40,6 +40,11 @@ DECODERS = [
     pytest.param(decoder(type="csv", columns=["a"], delimiter="\t"), id="tabs"),
     pytest.param(REGEX, id="regex"),
     pytest.param(decoder(type="regex", pattern="(?s)(?P<all>.*)"), id="any text"),
+    pytest.param(decoder(type="key_value", encoding="latin-1"), id="latin-1"),
+    pytest.param(decoder(type="json", encoding="utf-16"), id="utf-16"),
+    pytest.param(decoder(type="csv", columns=["a"], encoding="utf-7"), id="utf-7"),
+    pytest.param(decoder(type="struct", format="hd", names=["a", "b"], repeated=True), id="struct"),
+    pytest.param(decoder(type="struct", format="4s", names=["a"]), id="text in a struct"),
 ]
 
 JSON_LIKE = st.recursive(
@@ -258,3 +263,18 @@ def test_a_pattern_that_could_take_for_ever_is_given_up() -> None:
     endless = decoder(type="regex", pattern="(?P<a>(a|aa)+)$")
     with pytest.raises(DecodeError, match="repeats inside repeats"):
         endless.decode(b"a" * 40 + b"!")
+
+
+def test_text_may_be_written_otherwise_than_in_utf_8() -> None:
+    line = "T=21.5 place=Küche".encode("latin-1")
+    assert decoder(type="key_value", encoding="latin-1").decode(line)["place"] == "Küche"
+    with pytest.raises(DecodeError, match="is no UTF-8 text: byte 0xfc at place 15"):
+        KEY_VALUE.decode(line)
+    with pytest.raises(DecodeError, match="is no ASCII text: byte 0xfc at place 15"):
+        decoder(type="key_value", encoding="ascii").decode(line)
+
+
+@pytest.mark.parametrize("name", ["utf-99", "base64", "idna", "unicode_escape", "", "a\0b"])
+def test_an_encoding_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError, match="no text encoding that is known"):
+        decoder(type="json", encoding=name)

@@ -14,13 +14,17 @@ from typing import Any, NamedTuple
 
 import pytest
 import serial
+from fastcrc.crc16 import modbus
 from pydantic import ValidationError
 from serial.rfc2217 import PortManager
 
 from gateway.decoders.key_value import KeyValueConfig
+from gateway.decoders.struct import StructConfig
 from gateway.errors import ConfigError, ReaderError
+from gateway.framers.idle_gap import IdleGapConfig
+from gateway.framers.sized import LengthFieldConfig
 from gateway.measurement import Measurement
-from gateway.readers import Reader, Rejecting, build
+from gateway.readers import KeepsBadFrames, Reader, Rejecting, build
 from gateway.readers.reader import BytePort
 from gateway.readers.serial_port import SerialConfig, SerialPort
 from gateway.readers.tcp_port import TcpPort
@@ -78,7 +82,7 @@ def test_lines_become_measurements_with_the_time_of_their_reading(line: SerialLi
 def test_a_silent_line_is_no_fault_and_its_first_line_then_counts(line: SerialLine) -> None:
     reader = reader_of(line.path)
     reader.open()
-    assert reader.read() == ()
+    assert reader.read() == []
     line.say(b"T=1\n")
     assert reader.read() == [Measurement(1_000, {"T": 1})]
     reader.close()
@@ -95,10 +99,62 @@ def test_lines_that_make_no_sense_are_counted_and_told_once(
         found += reader.read()
     assert [one.fields for one in found] == [{"T": 1}, {"T": 2}]
     assert isinstance(reader, Rejecting)
-    assert reader.rejected == {"partial_line": 1, "undecodable": 2, "long_line": 1}
+    assert reader.rejected == {"partial": 1, "undecodable": 2, "too_long": 1}
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert f"{line.path}: a line holds no pair" in caplog.text
+    assert f"{line.path}: a frame holds no pair" in caplog.text
     assert "hello" not in caplog.text
+    reader.close()
+
+
+def test_binary_frames_are_cut_checked_and_decoded_and_bad_ones_kept(
+    line: SerialLine, caplog: pytest.LogCaptureFixture
+) -> None:
+    framing = LengthFieldConfig.model_validate(
+        {
+            "type": "length_field",
+            "start": "hex:AA",
+            "offset": 1,
+            "adds": 4,
+            "checksum": {"name": "CRC-16/MODBUS", "byte_order": "little"},
+        }
+    )
+    decoder = StructConfig(type="struct", format="2xhB", names=["t", "state"])
+    reader = build(config(line.path), decoder, framing=framing, clock=lambda: 1_000)
+    frame = b"\xaa\x03\x00\xd7\x01"
+    good = frame + modbus(frame).to_bytes(2, "little")
+    reader.open()
+    line.say(b"noise" + good + good[:-1] + b"\0" + good)
+    found: list[Measurement] = []
+    while len(found) < 2:
+        found += reader.read()
+    assert found == [Measurement(1_000, {"t": 215, "state": 1})] * 2
+    assert isinstance(reader, Rejecting)
+    assert reader.rejected == {"stray": 1, "checksum": 1}
+    assert isinstance(reader, KeepsBadFrames)
+    assert [(bad.time_ms, bad.content) for bad in reader.bad_frames] == [
+        (1_000, b"noise"),
+        (1_000, good[:-1] + b"\0"),
+    ]
+    assert "a frame doesn't fit its checksum; further ones are only counted" in caplog.text
+    reader.close()
+
+
+def test_frames_that_are_apart_by_silence_are_read_with_the_time_of_their_bytes(
+    line: SerialLine,
+) -> None:
+    times = iter([1_000, 2_000, 3_000])
+    framing = IdleGapConfig(type="idle_gap", gap_ms=50)
+    reader = build(
+        config(line.path),
+        StructConfig(type="struct", format="H", names=["t"]),
+        framing=framing,
+        clock=lambda: next(times),
+    )
+    reader.open()
+    assert reader.read() == []  # a silence: the next byte begins a frame
+    line.say(b"\x00\x05")
+    assert reader.read() == []
+    assert reader.read() == [Measurement(1_000, {"t": 5})]
     reader.close()
 
 
@@ -260,7 +316,7 @@ def test_a_tcp_server_is_read_until_it_closes_the_connection() -> None:
         reader = reader_of(url)
         reader.open()
         connection, _ = server.accept()
-        assert reader.read() == ()
+        assert reader.read() == []
         connection.sendall(b"\nT=1\n")
         assert reader.read() == [Measurement(1_000, {"T": 1})]
         connection.close()

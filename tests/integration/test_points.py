@@ -78,3 +78,43 @@ async def test_values_are_scaled_filtered_and_paced_and_a_press_is_an_event(tmp_
             await say(line, "lamp=on")
             await session.until(lambda: "stale" not in state(session), "it is heard again")
         assert fieldgate.stop() == 0
+
+
+BINARY = """
+devices:
+  - name: meter
+    reader: {{type: serial, port: {port}}}
+    framing:
+      {{type: start_end, start: "hex:02", end: "hex:03", escape: "hex:10", checksum: {{name: xor}}}}
+    decoder: {{type: struct, format: hB, names: [temperature, state]}}
+    points: {{temperature: {{unit: "°C", scale: 0.1}}}}
+"""
+
+
+async def test_binary_frames_become_points_and_bad_ones_are_seen_in_the_health(
+    tmp_path: Path,
+) -> None:
+    with (
+        serial_line(tmp_path) as line,
+        running(tmp_path, BINARY.format(port=line.path)) as fieldgate,
+    ):
+        async with browsing(fieldgate.page_url, "fieldgate/#") as session:
+            await session.until(
+                lambda: "online" in session.values.get("fieldgate/meter/availability", ""),
+                "the meter is there",
+            )
+            line.say(b"\x02\x00\xd7\x10\x02\xd5\x03\x02\x00\xd7\x01\x00\x03")
+            await session.until(
+                lambda: session.values.get("fieldgate/meter/temperature") == "21.5",
+                "the temperature arrives",
+            )
+            assert session.values["fieldgate/meter/state"] == "2"
+            line.unplug()
+            await session.until(
+                lambda: "bad_frames" in session.values.get("fieldgate/bridge/health", ""),
+                "the bad frame is told",
+            )
+            health = json.loads(session.values["fieldgate/bridge/health"])["devices"]["meter"]
+            assert health["rejected"] == {"checksum": 1}
+            (bad,) = health["bad_frames"]
+            assert (bad["hex"], bad["why"]) == ("02 00 d7 01 00 03", "doesn't fit its checksum")

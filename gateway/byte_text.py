@@ -1,0 +1,36 @@
+"""Bytes as people write them in the config: text, or `hex:AA 55`. Pure."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+HEX = "hex:"
+
+
+def bytes_of(text: str) -> bytes:
+    """The bytes that a text stands for; raises ValueError, in a sentence."""
+    if not text.startswith(HEX):
+        try:
+            return text.encode("ascii")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"holds {text[error.start]!r}, which is no ASCII: write the bytes as in hex:AA 55"
+            ) from None
+    try:
+        content = bytes.fromhex(text.removeprefix(HEX))
+    except ValueError:
+        raise ValueError("must hold pairs of hexadecimal digits after hex:") from None
+    if not content:
+        raise ValueError("holds no byte")
+    return content
+
+
+def _check(text: str) -> str:
+    bytes_of(text)
+    return text
+
+
+ByteText = Annotated[str, Field(min_length=1, max_length=1_024), AfterValidator(_check)]
+"""A key of the config that holds bytes; `bytes_of` makes them of it."""

@@ -30,8 +30,11 @@ class Attached(Protocol):
 class Attach(Protocol):
     """What a running broker offers to carriers."""
 
-    def __call__(self, peer_host: str, *, must_log_in: bool) -> Attached | None:
+    def __call__(
+        self, peer_host: str, *, must_log_in: bool, known_as: str | None = None
+    ) -> Attached | None:
         """A new client from this address; None where it would be one too many.
 
-        `must_log_in`: nobody is anonymous there, whatever the rules for "*" are.
+        `must_log_in`: nobody is anonymous there, whatever the rules for "*" are. `known_as`: the
+        user who has logged in with the carrier, for a CONNECT that names none.
         """

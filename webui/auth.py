@@ -58,21 +58,18 @@ class Doorkeeper:
         scope = dict(scope)
         if self._door.trusts(request.peer):
             _believe_proxy(scope, request, self._door)
-        verdict = await self._admit(request, secure=is_secure(scope))
-        if isinstance(verdict, Refusal):
-            await _refuse(verdict, request, scope, receive, send)
+        admitted = await self._admit(request, scope)
+        if isinstance(admitted, Refusal):
+            await _refuse(admitted, request, scope, receive, send)
             return
-        if isinstance(verdict, Connecting):
-            scope |= {IDENTITY: NOBODY, MUST_LOG_IN: verdict.must_log_in}
-        else:
-            scope[IDENTITY] = verdict
+        scope[IDENTITY] = admitted
         await self._app(scope, receive, send)
 
-    async def _admit(self, request: Request, *, secure: bool) -> Identity | Connecting | Refusal:
+    async def _admit(self, request: Request, scope: Scope) -> Identity | Refusal:
         known = self._authenticator
         address = client_address(request, self._door) or ""
         cookie = "; ".join(request.headers.get("cookie", ()))
-        visitor = known.by_cookie(cookie, address, secure=secure) if cookie else None
+        visitor = known.by_cookie(cookie, address, secure=is_secure(scope)) if cookie else None
         verdict = judge(request, self._door, starred=known.starred, logged_in=visitor is not None)
         match verdict:
             case Credentials(name, password):
@@ -88,7 +85,11 @@ class Doorkeeper:
                 return visitor
             case Let.UNASKED:
                 return NOBODY
-        return verdict
+            case Connecting(must_log_in):
+                scope[MUST_LOG_IN] = must_log_in
+                return visitor or NOBODY
+            case Refusal():
+                return verdict
 
 
 def is_secure(scope: Scope) -> bool:

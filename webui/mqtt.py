@@ -1,4 +1,7 @@
-"""`/mqtt`: MQTT over a WebSocket, carried to the broker inside; who it is, CONNECT says."""
+"""`/mqtt`: MQTT over a WebSocket, carried to the broker inside.
+
+Who it is, CONNECT says; where it names nobody, the login's cookie does.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from broker.serving import Attached
 from webui.auth import MUST_LOG_IN
+from webui.ending import Ending
+from webui.identity import identity_of
 from webui.roster import address_of
 from webui.state import WebState
 
@@ -35,22 +40,25 @@ async def mqtt_endpoint(websocket: WebSocket) -> None:
     if subprotocol is None:
         await _refuse(websocket, 400, "Ask for the WebSocket subprotocol mqtt")
         return
+    identity = identity_of(websocket.scope)
     must_log_in = bool(websocket.scope[MUST_LOG_IN])
-    attached = state.attach(address_of(websocket), must_log_in=must_log_in)
+    attached = state.attach(address_of(websocket), must_log_in=must_log_in, known_as=identity.user)
     if attached is None:
         await _refuse(websocket, 503, "There are too many connections: try again later")
         return
     try:
-        await websocket.accept(subprotocol)
-        await _carry(websocket, attached, state)
+        with state.carried(identity) as ending:
+            await websocket.accept(subprotocol)
+            await _carry(websocket, attached, state, ending)
     finally:
         attached.lost()
 
 
-async def _carry(websocket: WebSocket, attached: Attached, state: WebState) -> None:
+async def _carry(websocket: WebSocket, attached: Attached, state: WebState, ending: Ending) -> None:
     """Both ways at once; the first way that ends is the end."""
     stopping = asyncio.create_task(_stop(state, attached))
     ways = [
+        asyncio.create_task(_close_at(ending, websocket)),
         asyncio.create_task(_receive(websocket, attached)),
         asyncio.create_task(_send(websocket, attached)),
         asyncio.create_task(attached.aborted()),
@@ -88,6 +96,12 @@ async def _stop(state: WebState, attached: Attached) -> None:
     """Say goodbye when the web server stops; changed users are the broker's own business."""
     await state.stopping.wait()
     attached.stop()
+
+
+async def _close_at(ending: Ending, websocket: WebSocket) -> None:
+    """Close it when the login ends with which it came."""
+    await ending.wait()
+    await websocket.close(ending.code, ending.reason)
 
 
 async def _refuse(websocket: WebSocket, status: int, message: str) -> None:

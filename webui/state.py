@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
@@ -43,6 +44,7 @@ class WebState:
     rate: PublishRate = field(default_factory=PublishRate)
     stopping: Ending = field(default_factory=Ending)
     audit: Audit = field(init=False)
+    _carried: dict[Ending, Identity] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.audit = Audit(self.base_topic, self.node)
@@ -51,13 +53,32 @@ class WebState:
         """How somebody at this address publishes: no faster than one may, and written down."""
         return audited(limited(self.publish, self.rate, address), self.audit)
 
+    @contextmanager
+    def carried(self, identity: Identity) -> Iterator[Ending]:
+        """An MQTT client of `/mqtt`: who came with a login is told when that ends.
+
+        Others are the broker's own business, which knows who they are.
+        """
+        ending = Ending()
+        if identity.end is None:
+            yield ending
+            return
+        timer = ending.tell_at(identity.end)
+        self._carried[ending] = identity
+        try:
+            yield ending
+        finally:
+            timer.cancel()
+            del self._carried[ending]
+
     def end_sessions(
         self, code: int, reason: str, *, whose: Callable[[Identity], bool] = lambda _: True
     ) -> None:
         """End WebSockets, with this close code, and streams; new ones may come."""
-        for session in self.roster:
-            if whose(session.identity):
-                session.ending.tell(code, reason)
+        sessions = {session.ending: session.identity for session in self.roster}
+        for ending, identity in (sessions | self._carried).items():
+            if whose(identity):
+                ending.tell(code, reason)
 
     def watch_access(self) -> None:
         """From now on, end whatever is open by users, rules or a token that change."""

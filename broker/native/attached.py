@@ -14,7 +14,14 @@ PIECE_BYTES = 64 * 1024
 class AttachedConnection(asyncio.Transport):
     """To the carrier an `Attached`, to the MQTT connection its transport."""
 
-    def __init__(self, connection: Connection, peer_host: str, *, must_log_in: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        peer_host: str,
+        *,
+        must_log_in: bool,
+        known_as: str | None = None,
+    ) -> None:
         super().__init__({"peername": (peer_host, 0)})
         self._connection = connection
         self._out: list[bytes] = []
@@ -28,6 +35,7 @@ class AttachedConnection(asyncio.Transport):
         self._news = asyncio.Event()
         self._aborted = asyncio.Event()
         connection.must_log_in = must_log_in
+        connection.known_as = known_as
         connection.connection_made(self)
 
     # --- to the carrier

@@ -123,7 +123,11 @@ class Client:
             self._refuse(Reason.BAD_AUTHENTICATION_METHOD, "no authentication method is known")
             return
         self._connection.complete()
-        answer = self._core.admitted(connect.username, must_log_in=self._connection.must_log_in)
+        answer = self._core.admitted(
+            connect.username,
+            must_log_in=self._connection.must_log_in,
+            known_as=self._connection.known_as,
+        )
         if answer is not None:
             self._join(connect, *answer)
             return

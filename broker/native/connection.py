@@ -91,6 +91,7 @@ class Connection(asyncio.Protocol):
         "aliases",
         "client",
         "is_open",
+        "known_as",
         "max_frame_bytes",
         "must_log_in",
         "peer_host",
@@ -133,6 +134,8 @@ class Connection(asyncio.Protocol):
         self.is_open = False
         self.must_log_in = False
         """Whether nobody is anonymous here, whatever the rules for "*" are."""
+        self.known_as: str | None = None
+        """The user that the carrier knows, for a CONNECT that names none."""
         self.version = Version.V311
         self.window = 20
         self.max_frame_bytes: int | None = None

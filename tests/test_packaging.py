@@ -22,7 +22,10 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
 EXTRAS = [
-    Requirement(line) for extra in PROJECT["optional-dependencies"].values() for line in extra
+    Requirement(line)
+    for extra in PROJECT["optional-dependencies"].values()
+    for line in extra
+    if not line.startswith(f"{PROJECT['name']}[")  # an extra that takes in another one
 ]
 LOCKS = {"requirements.lock": RUNTIME, "requirements-test.lock": [*RUNTIME, *EXTRAS]}
 

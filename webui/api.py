@@ -9,20 +9,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, WebSocketRoute
 
+from webui.asyncapi import asyncapi_document
 from webui.errors import RefusedError
 from webui.history.api import EXPORT, HISTORY
 from webui.identity import identity_of
 from webui.login import LOG_IN, LOG_OUT, ME
 from webui.metrics import METRICS
+from webui.openapi import openapi_document
 from webui.operation import Operation, json_response, query_of, request_body
 from webui.roster import address_of
 from webui.session_list import SESSIONS
 from webui.sse import EVENTS
 from webui.state import WebState
 from webui.tail import TAIL
+from webui.topic_tree import DeviceList
 from webui.websocket import websocket_endpoint
 from webui.wire import (
     Publication,
+    TopicFilter,
     WireMessage,
     body_of,
     check_filters,
@@ -36,7 +40,7 @@ MAX_PAGE = 10_000
 class TopicsQuery(msgspec.Struct, frozen=True):
     """The query of `/api/topics`: a page of at most `limit`, newer than the seq `after`."""
 
-    filter: str = "#"
+    filter: TopicFilter = "#"
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] = 1000
     after: Annotated[int, msgspec.Meta(ge=0)] = 0
 
@@ -54,13 +58,6 @@ class Accepted(msgspec.Struct):
     """The message is on its way to the broker."""
 
     status: Literal["accepted"]
-
-
-class DeviceList(msgspec.Struct):
-    """What the gateway announces of its devices, below the base topic `base`."""
-
-    base: str
-    devices: list[dict[str, Any]]
 
 
 class Live(msgspec.Struct):
@@ -101,7 +98,7 @@ async def topics(request: Request) -> Response:
 
 
 async def publish(request: Request) -> Response:
-    """`POST /api/publish`: 202 once the link has taken the message over."""
+    """`POST /api/publish`: publish a message; it is accepted once the link has taken it over."""
     publication = decode_publication(await request_body(request))
     publish_from = _state(request).publish_from(address_of(request))
     publish_from(identity_of(request.scope), publication, 0)
@@ -115,7 +112,9 @@ async def devices(request: Request) -> Response:
     if not identity_of(request.scope).may_subscribe(topic):
         raise RefusedError("forbidden", f"may not subscribe to {topic}")
     payload = state.hub.last_payload(topic)
-    if payload is None:
+    try:
+        msgspec.json.decode(payload or b"", type=DeviceList)
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # nothing yet, or nothing of a gateway's
         return json_response(DeviceList(state.base_topic, []))
     return Response(payload, media_type="application/json")
 
@@ -134,6 +133,27 @@ async def ready(request: Request) -> Response:
     return json_response(Ready("ready"))
 
 
+async def openapi(request: Request) -> Response:
+    """`GET /openapi.json`: the document of this HTTP API."""
+    state = _state(request)
+    return json_response(
+        openapi_document(OPERATIONS, version=state.version, base_path=_base_path(request))
+    )
+
+
+async def asyncapi(request: Request) -> Response:
+    """`GET /asyncapi.json`: the document of the WebSocket and of the MQTT topic tree."""
+    state = _state(request)
+    return json_response(
+        asyncapi_document(
+            version=state.version,
+            base_topic=state.base_topic,
+            host=request.url.netloc,
+            base_path=_base_path(request),
+        )
+    )
+
+
 OPERATIONS = (
     Operation("GET", "/api/topics", topics, query=TopicsQuery, answer=TopicsPage),
     Operation("POST", "/api/publish", publish, body=Publication, answer=Accepted, status=202),
@@ -149,6 +169,8 @@ OPERATIONS = (
     METRICS,
     Operation("GET", "/health/live", live, answer=Live),
     Operation("GET", "/health/ready", ready, answer=Ready, otherwise={503: NotReady}),
+    Operation("GET", "/openapi.json", openapi, answer=dict[str, Any]),
+    Operation("GET", "/asyncapi.json", asyncapi, answer=dict[str, Any]),
 )
 """The whole HTTP API; what is added here is served and documented."""
 
@@ -161,6 +183,11 @@ def api_routes() -> list[BaseRoute]:
         Mount("/api", routes=[*in_api, WebSocketRoute("/ws", websocket_endpoint)]),
         *others,
     ]
+
+
+def _base_path(request: Request) -> str:
+    """Below which path all of this lies."""
+    return str(request.scope.get("root_path", ""))
 
 
 def _state(request: Request) -> WebState:

@@ -6,6 +6,22 @@ WebError
 └── HistoryError     the file of history can't be used by this version
 """
 
+FRAME_CODES = (
+    "bad_frame",
+    "unknown_op",
+    "bad_filter",
+    "bad_topic",
+    "too_large",
+    "too_many",
+    "forbidden",
+    "rate_limited",
+    "unavailable",
+)
+"""Why a frame is not done."""
+
+HTTP_CODES = (*FRAME_CODES, "bad_request", "unauthorized", "not_found", "not_allowed")
+"""Why a request is not done."""
+
 
 class WebError(Exception):
     """Anything that this package reports; each message is a sentence for a person."""
@@ -14,8 +30,7 @@ class WebError(Exception):
 class RefusedError(WebError):
     """What a client asked for and doesn't get: `code` is for programs, the text for people.
 
-    Codes: bad_frame, unknown_op, bad_filter, bad_topic, too_large, too_many, forbidden,
-    rate_limited, unavailable; over HTTP also bad_request.
+    Codes: FRAME_CODES, over HTTP also others of HTTP_CODES.
     """
 
     def __init__(self, code: str, message: str, frame_id: int = 0) -> None:

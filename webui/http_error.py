@@ -12,14 +12,17 @@ from webui.wire import encode_json
 
 _BASIC = 'Basic realm="Fieldgate", charset="UTF-8"'
 _BEARER = 'Bearer realm="Fieldgate"'
-_STATUS = {
+STATUS = {
     "bad_request": 400,
     "bad_frame": 400,
     "bad_filter": 400,
     "bad_topic": 400,
+    "unknown_op": 400,
     "too_many": 400,
     "unauthorized": 401,
     "forbidden": 403,
+    "not_found": 404,
+    "not_allowed": 405,
     "too_large": 413,
     "rate_limited": 429,
     "unavailable": 503,
@@ -46,7 +49,7 @@ def denied(refusal: Refusal, *, is_browser: bool) -> Response:
 def refused(refusal: RefusedError) -> Response:
     """The response that tells a client why not."""
     body = encode_json({"error": {"code": refusal.code, "message": refusal.message}})
-    return Response(body, _STATUS[refusal.code], media_type="application/json")
+    return Response(body, STATUS[refusal.code], media_type="application/json")
 
 
 async def on_refused(_request: Request, error: Exception) -> Response:
@@ -58,7 +61,8 @@ async def on_refused(_request: Request, error: Exception) -> Response:
 async def on_http_exception(_request: Request, error: Exception) -> Response:
     """Starlette's handler for its own: no such path, no such method."""
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "not_allowed"}.get(error.status_code, "bad_request")
+    codes = {STATUS[code]: code for code in ("not_found", "not_allowed")}
+    code = codes.get(error.status_code, "bad_request")
     body = encode_json({"error": {"code": code, "message": error.detail}})
     headers = dict(error.headers or {})
     return Response(body, error.status_code, headers, media_type="application/json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Literal, TypeVar, get_args
+from typing import TypeVar, get_args
 
 import msgspec
 from prometheus_client.metrics_core import (
@@ -20,6 +20,7 @@ from webui.history.history import HistorySnapshot
 from webui.hub import Hub
 from webui.metrics import Source
 from webui.roster import Refusal, Roster, Transport
+from webui.topic_tree import Health, Latency, State
 from webui.wire import GapReason
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -133,45 +134,21 @@ def history_metrics(snapshot: Callable[[], HistorySnapshot]) -> Source:
     return source
 
 
-class _Reader(msgspec.Struct):
-    state: Literal["online", "offline"]
-    opened: int = 0
-    measurements: int = 0
-    rejected: dict[str, int] = {}
-    dropped: dict[str, int] = {}
-
-
-class _Latency(msgspec.Struct):
-    buckets: dict[str, int]
-    sum: float
-
-
-class _Health(msgspec.Struct):
-    """Of `bridge/health`, what is counted there."""
-
-    devices: dict[str, _Reader]
-    read_to_publish: _Latency | None = None
-
-
-class _State(msgspec.Struct):
-    state: Literal["online", "offline"]
-
-
 def reader_metrics(last_payload: Callable[[str], bytes | None], base_topic: str) -> Source:
     """What the readers role, here or elsewhere, says of itself under `bridge/`."""
 
     def source() -> Iterator[Metric]:
-        state = _decoded(last_payload(f"{base_topic}/bridge/state"), _State)
+        state = _decoded(last_payload(f"{base_topic}/bridge/state"), State)
         is_online = state is not None and state.state == "online"
         yield _gauge("readers_online", "1 while the readers role is there", int(is_online))
-        health = _decoded(last_payload(f"{base_topic}/bridge/health"), _Health)
+        health = _decoded(last_payload(f"{base_topic}/bridge/health"), Health)
         if health is not None:
             yield from _health_metrics(health, is_online=is_online)
 
     return source
 
 
-def _health_metrics(health: _Health, *, is_online: bool) -> Iterator[Metric]:
+def _health_metrics(health: Health, *, is_online: bool) -> Iterator[Metric]:
     readers = dict(list(health.devices.items())[:MAX_DEVICES])
     yield _labelled(
         GaugeMetricFamily("fieldgate_reader_online", "1 while it is reached", labels=["device"]),
@@ -200,7 +177,7 @@ def _health_metrics(health: _Health, *, is_online: bool) -> Iterator[Metric]:
         yield from _latency_metric(health.read_to_publish)
 
 
-def _latency_metric(latency: _Latency) -> Iterable[Metric]:
+def _latency_metric(latency: Latency) -> Iterable[Metric]:
     """The histogram, unless it is none."""
     bounds = [_number(bound) for bound in latency.buckets]
     is_good = bounds[-1:] == [math.inf] and bounds == sorted(set(bounds)) and bounds[0] >= 0

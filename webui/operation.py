@@ -39,6 +39,7 @@ class Operation:
     body: Any = None
     status: int = 200
     media_type: str = "application/json"
+    other_media_types: tuple[str, ...] = ()
     otherwise: Mapping[int, Any] = field(default_factory=dict)
 
     def route(self, *, below: str = "") -> Route:
@@ -55,9 +56,13 @@ def query_of(request: Request, wanted: type[Q], **instead: str) -> Q:
     values: dict[str, Any] = {**given, **instead}
     values |= {name: given.getlist(name) for name in _lists(wanted)}
     try:
-        return msgspec.convert(values, wanted, strict=False)
+        query = msgspec.convert(values, wanted, strict=False)
     except msgspec.ValidationError as error:
         raise RefusedError("bad_request", f"the query can't be used: {error}") from None
+    for each in msgspec.structs.fields(wanted):
+        if each.encode_name in values and getattr(query, each.name) is None:  # msgspec takes null
+            raise RefusedError("bad_request", f"the query can't be used: {each.encode_name}=null")
+    return query
 
 
 async def request_body(request: Request) -> bytes:
@@ -85,5 +90,10 @@ def _lists(wanted: type[msgspec.Struct]) -> frozenset[str]:
     return frozenset(
         field.encode_name
         for field in msgspec.structs.fields(wanted)
-        if typing.get_origin(field.type) is list
+        if typing.get_origin(_bare(field.type)) is list
     )
+
+
+def _bare(kind: Any) -> Any:
+    """A type without what is annotated to it."""
+    return typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind

@@ -10,7 +10,16 @@ from starlette.requests import Request
 from webui.operation import Operation, query_of
 from webui.state import WebState
 from webui.stream import MessageStream, StreamFormat, Wish
-from webui.wire import Gap, Mode, RateHz, check_filters, encode_json, events_of_messages
+from webui.wire import (
+    Gap,
+    Mode,
+    RateHz,
+    Since,
+    TopicFilters,
+    check_filters,
+    encode_json,
+    events_of_messages,
+)
 
 MEDIA_TYPE = "text/event-stream"
 
@@ -24,14 +33,19 @@ RETRY_AFTER_END_MS = (1000, 5000)
 class EventQuery(msgspec.Struct, frozen=True):
     """The query of `/api/events`; `last_event_id` is for clients that can't set the header."""
 
-    filter: list[str]
+    filter: TopicFilters
     mode: Mode = "all"
     max_rate_hz: RateHz | None = None
-    last_event_id: str | None = None
+    last_event_id: Since | None = None
 
 
 async def events(request: Request) -> MessageStream:
-    """`GET /api/events?filter=&…`: last values, then what comes, as Server-Sent Events."""
+    """`GET /api/events?filter=&…`: last values, then what comes, as Server-Sent Events.
+
+    `data` of an event is a message (a `WireMessage`), its `id` is `<epoch>-<seq>`: what to send as
+    `Last-Event-ID` to go on behind it. An event `gap` says that something was missed: `data` is
+    as in the `gap` frame of the WebSocket.
+    """
     header = request.headers.get("last-event-id")
     query = query_of(request, EventQuery, **({} if header is None else {"last_event_id": header}))
     state: WebState = request.app.state.web

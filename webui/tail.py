@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from webui.operation import Operation, query_of
 from webui.stream import MessageStream, StreamFormat, Wish
-from webui.wire import Entry, Gap, Mode, RateHz, check_filters, payload_of
+from webui.wire import Entry, Gap, Mode, RateHz, Since, TopicFilters, check_filters, payload_of
 
 MEDIA_TYPE = "text/plain"
 
@@ -24,14 +24,14 @@ _REASONS = {
 class TailQuery(msgspec.Struct, frozen=True):
     """The query of `/api/tail`; `since=now` leaves the last values out."""
 
-    filter: list[str]
+    filter: TopicFilters
     mode: Mode = "all"
     max_rate_hz: RateHz | None = None
-    since: str | None = None
+    since: Since | None = None
 
 
 async def tail(request: Request) -> MessageStream:
-    """`GET /api/tail?filter=&…`: `topic payload`, a line each: last values, then what comes.
+    """`GET /api/tail?filter=&…`: lines of `topic payload`: last values, then what comes.
 
     A payload goes out as the bytes it is, an empty one as `(null)`. Where messages were missed, a
     line says so that begins with `# `, as no topic can.

@@ -16,7 +16,7 @@ import msgspec
 from broker.errors import TopicError
 from broker.link import Message, QoS
 from broker.topics import check_filter, check_name
-from webui.errors import RefusedError
+from webui.errors import FRAME_CODES, RefusedError
 
 MAX_FILTERS = 32
 """Filters in one subscription."""
@@ -40,25 +40,47 @@ Mode = Literal["all", "latest"]
 FrameId = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 RateHz = Annotated[float, msgspec.Meta(gt=0, le=1000)]
 QoSLevel = Literal[0, 1, 2]
+# How topics must look is checked by `broker.topics`; these tell it to those who read the schema.
+TopicName = Annotated[
+    str, msgspec.Meta(extra_json_schema={"minLength": 1, "pattern": r"^(?!\$)[^+#\u0000]+$"})
+]
+TopicFilter = Annotated[
+    str,
+    msgspec.Meta(
+        extra_json_schema={
+            "minLength": 1,
+            "pattern": r"^(#|(\+|[^+#/\u0000]*)(/(\+|[^+#/\u0000]*))*(/#)?)$",
+        }
+    ),
+]
+TopicFilters = Annotated[
+    list[TopicFilter],
+    msgspec.Meta(extra_json_schema={"minItems": 1, "maxItems": MAX_FILTERS}),
+]
+Since = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^(now|[^-]+-[0-9]{1,16})$"})]
 GapReason = Literal["slow", "resume", "restart", "link"]
 
 
 class Subscribe(msgspec.Struct, tag_field="op", tag="subscribe", frozen=True):
-    filters: list[str]
+    """Watch what these filters match; the same `id` again replaces a subscription."""
+
+    filters: TopicFilters
     id: FrameId = 0
     mode: Mode = "all"
     max_rate_hz: RateHz | None = None
-    since: str | None = None
+    since: Since | None = None
 
 
 class Unsubscribe(msgspec.Struct, tag_field="op", tag="unsubscribe", frozen=True):
+    """Watch it no more."""
+
     id: FrameId = 0
 
 
 class Publication(msgspec.Struct, frozen=True):
     """The keys of a publish frame, which are those of `POST /api/publish` too."""
 
-    topic: str
+    topic: TopicName
     payload: str = ""
     base64: bool = False
     qos: QoSLevel = 0
@@ -66,10 +88,14 @@ class Publication(msgspec.Struct, frozen=True):
 
 
 class Publish(Publication, tag_field="op", tag="publish", frozen=True):
+    """Publish a message to the broker."""
+
     id: FrameId = 0
 
 
 class Ping(msgspec.Struct, tag_field="op", tag="ping", frozen=True):
+    """Ask whether the other side is there."""
+
     id: FrameId = 0
 
 
@@ -95,11 +121,21 @@ class WireMessage(msgspec.Struct, omit_defaults=True):
 
 
 class Subscribed(msgspec.Struct, tag_field="op", tag="subscribed", omit_defaults=True):
+    """The subscription is there; `recovered` says whether `since` lost nothing, `truncated` that
+    some last values are not kept."""
+
     id: int
     epoch: str
     seq: int
     recovered: bool | None = None
     truncated: bool = False
+
+
+class Messages(msgspec.Struct, tag_field="op", tag="messages"):
+    """What `frame_of_messages` writes: messages of one subscription, ascending by seq."""
+
+    id: int
+    messages: list[WireMessage]
 
 
 class Gap(msgspec.Struct, tag_field="op", tag="gap", frozen=True):
@@ -113,24 +149,32 @@ class Gap(msgspec.Struct, tag_field="op", tag="gap", frozen=True):
 
 
 class Unsubscribed(msgspec.Struct, tag_field="op", tag="unsubscribed"):
+    """Nothing more comes of this subscription."""
+
     id: int
 
 
 class Published(msgspec.Struct, tag_field="op", tag="published"):
+    """The message is on its way to the broker."""
+
     id: int
 
 
 class Pong(msgspec.Struct, tag_field="op", tag="pong"):
+    """It is."""
+
     id: int
 
 
 class ErrorFrame(msgspec.Struct, tag_field="op", tag="error"):
+    """The frame with this `id` was not done: `code` for programs, `message` for people."""
+
     id: int
-    code: str
+    code: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(FRAME_CODES)})]
     message: str
 
 
-ServerFrame = Subscribed | Gap | Unsubscribed | Published | Pong | ErrorFrame
+ServerFrame = Subscribed | Messages | Gap | Unsubscribed | Published | Pong | ErrorFrame
 
 _encode = msgspec.json.Encoder().encode
 _decode_frame = msgspec.json.Decoder(ClientFrame).decode

@@ -116,6 +116,7 @@ async def test_pages_of_topics_lead_to_the_end_and_miss_none(
         ("limit=many", "bad_request"),
         ("after=-1", "bad_request"),
         ("after=1.5", "bad_request"),
+        ("after=null", "bad_request"),
         ("after=" + "9" * 400, None),
         ("filter=", "bad_filter"),
         ("filter=a%23", "bad_filter"),
@@ -269,6 +270,8 @@ async def test_devices_are_what_the_gateway_announced(web: Web, http: httpx.Asyn
     web.publish("fieldgate/bridge/devices", json.dumps(announced))
     assert (await http.get("/api/devices")).json() == announced
     web.publish("fieldgate/bridge/devices", "")
+    assert (await http.get("/api/devices")).json()["devices"] == []
+    web.publish("fieldgate/bridge/devices", "nonsense")
     assert (await http.get("/api/devices")).json()["devices"] == []
 
 

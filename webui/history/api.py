@@ -19,7 +19,7 @@ from webui.history.reading import ExportRow
 from webui.identity import Identity, identity_of
 from webui.operation import Operation, json_response, query_of
 from webui.state import WebState
-from webui.wire import encode_json
+from webui.wire import TopicName, encode_json
 
 MIN_POINTS, MAX_POINTS = 10, 10_000
 LAST_MS = 253_402_300_800_000
@@ -34,7 +34,7 @@ class HistoryQuery(msgspec.Struct, frozen=True):
     """The query of `/api/history`: ms since 1970, from `from` to before `to`, which is now where it
     isn't said; `from` is an hour before. `field` names one of the payload's JSON."""
 
-    topic: str
+    topic: TopicName
     field: str = ""
     start: Moment | None = msgspec.field(default=None, name="from")
     end: Moment | None = msgspec.field(default=None, name="to")
@@ -54,7 +54,7 @@ class HistoryColumns(msgspec.Struct):
 class ExportQuery(msgspec.Struct, frozen=True):
     """The query of `/api/history/export`: as that of `/api/history`, but from the beginning."""
 
-    topic: str
+    topic: TopicName
     field: str = ""
     start: Moment = msgspec.field(default=0, name="from")
     end: Moment | None = msgspec.field(default=None, name="to")
@@ -148,7 +148,14 @@ _FORMATS: dict[str, tuple[Encode, str]] = {
 }
 
 HISTORY = Operation("GET", "/api/history", history, query=HistoryQuery, answer=HistoryColumns)
-EXPORT = Operation("GET", "/api/history/export", export, query=ExportQuery, media_type="text/csv")
+EXPORT = Operation(
+    "GET",
+    "/api/history/export",
+    export,
+    query=ExportQuery,
+    media_type="text/csv",
+    other_media_types=("application/json",),
+)
 
 
 def _check_right(topic: str, identity: Identity) -> None:

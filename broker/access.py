@@ -10,10 +10,11 @@ from enum import Enum
 from pathlib import Path
 
 from broker.attempts import Attempts, source_of
+from broker.check_queue import CheckQueue
 from broker.errors import AccessError, TooManyAttemptsError
 from broker.file_stamp import Stamp, stamp_of
 from broker.mosquitto_acl import Imported, import_mosquitto
-from broker.password import CheckQueue, PasswordCheck
+from broker.password import PasswordCheck
 from broker.policy import (
     ADMIN_GROUP,
     ANONYMOUS,
@@ -142,13 +143,17 @@ class Users:
         too many checks wait already; neither says anything about the password.
         """
         source = source_of(address)
-        if wait_s := self._attempts.wait_s(source, name, time.monotonic()):
-            raise TooManyAttemptsError(wait_s)
+
+        def wait_s() -> float:
+            return self._attempts.wait_s(source, name, time.monotonic())
+
+        if wait := wait_s():
+            raise TooManyAttemptsError(wait)
         check = self._check
-        right = await check.is_right(name, password, source)
+        right = await check.is_right(name, password, source, wait_s)
         while right and check is not self._check:  # the users changed meanwhile: ask those of now
             check = self._check
-            right = await check.is_right(name, password, source)
+            right = await check.is_right(name, password, source, wait_s)
         if not right:
             self._attempts.wrong(source, name, time.monotonic())
             return None

@@ -16,7 +16,7 @@ from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from broker.errors import AccessError
-from broker.password import hash_password
+from broker.password import MADE_LENGTH, hash_password, quick_hash, random_password
 from broker.policy import ANYBODY, Rule
 from broker.private_file import edit_lock, replace_file
 from broker.users_file import Accounts, parse_users, read_users
@@ -33,28 +33,38 @@ rules:
 """
 
 
-def add_user(path: Path, name: str, password: str, groups: Sequence[str] = ()) -> None:
-    """Add a user; the first one makes the file. Raises AccessError, also where they exist."""
+def add_user(path: Path, name: str, password: str | None, groups: Sequence[str] = ()) -> str:
+    """Add a user; the first one makes the file. Raises AccessError, also where they exist.
+
+    Returns the password, which is made here where none is given.
+    """
+    password, hashed = _password(password)
 
     def add(tree: Tree) -> None:
         users: Users = tree["users"]
         if name in users:
             raise AccessError(f"{path} has a user {name}: change them by `fieldgate user passwd`")
-        entry: Users = {"password": _hashed(password)}
+        entry: Users = {"password": hashed}
         if groups:
             entry["groups"] = list(groups)
         users[name] = entry
 
     _change(path, add)
+    return password
 
 
-def set_password(path: Path, name: str, password: str) -> None:
-    """Give a user another password; raises AccessError where there is no such user."""
+def set_password(path: Path, name: str, password: str | None) -> str:
+    """Give a user another password; raises AccessError where there is no such user.
+
+    Returns it, which is made here where none is given.
+    """
+    password, hashed = _password(password)
 
     def change(tree: Tree) -> None:
-        _existing(path, tree["users"], name)["password"] = _hashed(password)
+        _existing(path, tree["users"], name)["password"] = hashed
 
     _change(path, change)
+    return password
 
 
 def remove_user(path: Path, name: str) -> None:
@@ -101,11 +111,14 @@ def _existing(path: Path, users: Users, name: str) -> Any:
     return users[name]
 
 
-def _hashed(password: str) -> Any:
-    """Quoted, because a hash holds commas, which end an unquoted value in `{…}`."""
-    if not password:
+def _password(given: str | None) -> tuple[str, Any]:
+    """A password and its hash, quoted: it holds commas, which end an unquoted value in `{…}`."""
+    if given is None:
+        password = random_password(MADE_LENGTH)
+        return password, DoubleQuotedScalarString(quick_hash(password))
+    if not given:
         raise AccessError("an empty password lets anybody in: give one")
-    return DoubleQuotedScalarString(hash_password(password))
+    return given, DoubleQuotedScalarString(hash_password(given))
 
 
 def _is_last_word(rule: Rule) -> bool:

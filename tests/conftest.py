@@ -16,6 +16,16 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--clients", type=int, default=30, help="of test_power_cut.py (full: 1000)")
+
+
+@pytest.fixture
+def clients(request: pytest.FixtureRequest) -> int:
+    """How many clients come back at once."""
+    return int(request.config.getoption("--clients"))
+
+
 def fail_where_nothing_may_be_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
     """In CI every program that the tests use is installed, so a skip is a fault of `.ci/run`."""
     if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):

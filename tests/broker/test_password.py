@@ -1,21 +1,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
+from typing import Literal
 
 import pytest
 from argon2 import PasswordHasher
 
-from broker.errors import PasswordsBusyError
+from broker.check_queue import CheckQueue
+from broker.errors import PasswordsBusyError, TooManyAttemptsError
 from broker.password import (
     MAX_PASSWORD_BYTES,
-    MAX_WAITING,
-    MAX_WAITING_PER_SOURCE,
-    CheckQueue,
     PasswordCheck,
     hash_password,
     is_hash,
+    quick_hash,
 )
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
@@ -55,25 +55,34 @@ async def test_a_hash_of_ours_is_argon2id_and_right(queue: CheckQueue) -> None:
     assert await PasswordCheck({"ada": encoded}, queue).is_right("ada", b"right")
 
 
-def test_an_unknown_user_is_checked_against_a_hash_of_the_same_cost() -> None:
+def test_what_is_wrong_costs_as_much_as_the_costliest_hash_whoever_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[str] = []
 
-    class Recorder(CheckQueue):
-        def put(self, encoded: str, password: bytes, source: str) -> asyncio.Future[bool]:
-            asked.append(encoded)
-            return super().put(encoded, password, source)
+    class Recorder(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - as argon2 names it
+            asked.append(str(hash))
+            return super().verify(hash, password)
 
-    async def ask() -> None:
-        queue = Recorder()
-        assert not await PasswordCheck(HASHES, queue).is_right("eve", b"right")
+    monkeypatch.setattr("broker.password._HASHER", Recorder())
+    hashes = {"quick": quick_hash("made"), "slow": hash_password("chosen"), **HASHES}
+
+    async def ask(name: str, password: bytes) -> list[str]:
+        asked.clear()
+        queue = CheckQueue()
+        await PasswordCheck(hashes, queue).is_right(name, password)
         queue.close()
+        return [encoded.split("$")[3] for encoded in asked]
 
-    asyncio.run(ask())
-    (decoy,) = asked
-    assert is_hash(decoy)
-    assert decoy.split("$")[:4] == HASHES["ada"].split("$")[:4]
-    assert len(decoy) == len(HASHES["ada"])
-    assert decoy not in HASHES.values()
+    slow, quick = "m=65536,t=3,p=4", "m=1024,t=1,p=1"
+    assert asyncio.run(ask("quick", b"made")) == [quick]
+    assert asyncio.run(ask("quick", b"wrong")) == [quick, slow]
+    assert asyncio.run(ask("slow", b"wrong")) == [slow]
+    assert asyncio.run(ask("nobody", b"made")) == [slow]
+    assert is_hash(asked[0])
+    assert len(asked[0]) == len(hashes["slow"])
+    assert asked[0] not in hashes.values()
 
 
 class Stopped(CheckQueue):
@@ -82,11 +91,11 @@ class Stopped(CheckQueue):
     def __init__(self) -> None:
         super().__init__()
         self.let_go: Future[None] = Future()
-        self._thread.submit(self.let_go.result, 60)
+        self.put(lambda: self.let_go.result(60) is None, "stopped")
 
 
 @pytest.fixture
-def stopped() -> Iterator[Stopped]:
+async def stopped() -> AsyncIterator[Stopped]:
     queue = Stopped()
     yield queue
     if not queue.let_go.done():
@@ -103,35 +112,29 @@ async def test_a_thousand_clients_of_one_user_cost_one_check(stopped: Stopped) -
     assert all(await asyncio.gather(*waiting[1:]))
 
 
-async def test_an_address_may_fill_its_share_of_the_queue_only(stopped: Stopped) -> None:
+async def test_a_client_that_gave_up_and_comes_again_has_its_old_place(stopped: Stopped) -> None:
     check = PasswordCheck(HASHES, stopped)
-    mine = [
-        asyncio.ensure_future(check.is_right("ada", b"%d" % number, "mine"))
-        for number in range(MAX_WAITING_PER_SOURCE)
-    ]
+    first = asyncio.ensure_future(check.is_right("ada", b"right"))
+    other = asyncio.ensure_future(check.is_right("bob", b"bobs"))
     await asyncio.sleep(0)
-    with pytest.raises(PasswordsBusyError, match="from this address"):
-        await check.is_right("ada", b"one more", "mine")
-    other = asyncio.ensure_future(check.is_right("ada", b"right", "other"))
-    await asyncio.sleep(0)
+    first.cancel()
+    again = asyncio.ensure_future(check.is_right("ada", b"right"))
+    done: list[str] = []
+    again.add_done_callback(lambda _: done.append("ada"))
+    other.add_done_callback(lambda _: done.append("bob"))
     stopped.let_go.set_result(None)
     assert await other
-    assert not any(await asyncio.gather(*mine))
-    assert not await check.is_right("ada", b"one more", "mine")
+    assert await again
+    assert done == ["ada", "bob"]
 
 
-async def test_the_queue_is_full_at_its_bound_and_empties_again(stopped: Stopped) -> None:
-    check = PasswordCheck(HASHES, stopped)
-    waiting = [
-        asyncio.ensure_future(check.is_right("ada", b"%d" % number, str(number)))
-        for number in range(MAX_WAITING)
-    ]
-    await asyncio.sleep(0)
-    with pytest.raises(PasswordsBusyError, match="too many logins wait"):
-        await check.is_right("ada", b"right", "late")
-    stopped.let_go.set_result(None)
-    await asyncio.gather(*waiting)
-    assert await check.is_right("ada", b"right", "late")
+async def test_who_has_to_wait_by_the_time_of_their_turn_is_not_checked(queue: CheckQueue) -> None:
+    check = PasswordCheck(HASHES, queue)
+    with pytest.raises(TooManyAttemptsError) as caught:
+        await check.is_right("ada", b"right", wait_s=lambda: 7.0)
+    assert caught.value.wait_s == 7.0
+    await asyncio.sleep(0)  # whoever comes in the same moment gets the same answer
+    assert await check.is_right("ada", b"right")
 
 
 async def test_what_waits_when_the_program_stops_is_told_so(stopped: Stopped) -> None:

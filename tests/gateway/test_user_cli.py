@@ -1,9 +1,12 @@
 """`fieldgate user …` as it is typed."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+from argon2 import PasswordHasher
 
 from tests.program import ROOT
 
@@ -30,6 +33,21 @@ def test_users_come_are_listed_and_go(tmp_path: Path) -> None:
     assert user(tmp_path, "remove", "bob").returncode == 0
     gone = user(tmp_path, "remove", "bob")
     assert (gone.returncode, "no user bob" in gone.stderr) == (1, True)
+
+
+def test_a_password_can_be_made_and_is_shown_once(tmp_path: Path) -> None:
+    added = user(tmp_path, "add", "meter", "--random-password")
+    assert added.returncode == 0, added.stderr
+    (first,) = re.findall(r"password  ([a-z2-9]{24})  ", added.stdout)
+    changed = user(tmp_path, "passwd", "meter", "--random-password")
+    (second,) = re.findall(r"password  ([a-z2-9]{24})  ", changed.stdout)
+    assert first != second
+    written = (tmp_path / "users.yaml").read_text()
+    assert "$argon2id$v=19$m=1024,t=1,p=1$" in written
+    assert second not in written
+    assert PasswordHasher().verify(written.split('"')[1], second)
+    both = user(tmp_path, "passwd", "meter", "--random-password", "--password-stdin")
+    assert (both.returncode, "give one of them" in both.stderr) == (2, True)
 
 
 def test_the_config_that_needs_a_user_first_can_be_given_one(tmp_path: Path) -> None:

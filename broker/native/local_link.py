@@ -50,14 +50,17 @@ class LocalLink:
         """Take a message from the broker."""
         self._take(message, route.qos, retain=message.retain and route.retain_as_published)
 
-    def deliver_run(self, run: MessageRun, route: Route[Any]) -> None:
+    def deliver_run(self, run: MessageRun, _route: Route[Any]) -> None:
         """Take messages that came together."""
-        for message in run.messages:
-            self.deliver(message, route)
+        self._hand_over_soon()
+        self._burst += [Message(packet.topic, packet.payload) for packet in run.packets]
 
-    def _take(self, message: Routed, granted: QoS, *, retain: bool) -> None:
+    def _hand_over_soon(self) -> None:
         if not self._burst:
             self._loop.call_soon(self._hand_over)
+
+    def _take(self, message: Routed, granted: QoS, *, retain: bool) -> None:
+        self._hand_over_soon()
         qos = min(message.qos, granted)
         if (asked := message.properties) is EMPTY or not asked.response_topic:
             self._burst.append(Message(message.topic, message.payload, qos, retain))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from broker.native.packet import V5, Version
+from broker.native.packet import V5, Publish, Version
 from broker.native.publish import decode_publish
 from broker.native.routed import Routed
 from broker.native.router import Routes
@@ -36,19 +36,25 @@ class MessageRun:
         self.routes = routes
 
     @cached_property
-    def messages(self) -> tuple[Routed, ...]:
+    def packets(self) -> tuple[Publish, ...]:
         """One by one."""
         return tuple(self._apart())
 
-    def _apart(self) -> Iterator[Routed]:
+    @cached_property
+    def messages(self) -> tuple[Routed, ...]:
+        """The same, to be sent on one by one."""
+        return tuple(
+            Routed.of(packet, packet.topic, self.version, _no_clock) for packet in self.packets
+        )
+
+    def _apart(self) -> Iterator[Publish]:
         raw, at = self.raw, 0
         while at < len(raw):
             body, length = at + 2, raw[at + 1]
             if length > 127:
                 body, length = body + 1, length - 128 + (raw[body] << 7)
             end = body + length
-            packet = decode_publish(raw, at, body, end, self.version, from_client=True)
-            yield Routed.of(packet, packet.topic, self.version, _no_clock)
+            yield decode_publish(raw, at, body, end, self.version, from_client=True)
             at = end
 
 

@@ -7,6 +7,7 @@ import pytest
 from broker.errors import TopicError
 from broker.link import Message, QoS, Subscription
 from broker.native.local_link import LocalLink
+from broker.native.packet import Publish
 from tests.broker.native.peer import served
 from tests.real_ends import until
 
@@ -57,3 +58,18 @@ async def test_what_a_link_publishes_is_routed_at_once_and_comes_back_in_one_bur
             assert await one.payloads() == [b"1", b"2"]
             assert events.seen == ["up", [Message("a", b"1"), Message("a", b"2", retain=True)]]
         assert list(broker.core.retained.topics("#")) == ["a"]
+
+
+async def test_a_link_gets_messages_that_came_at_once_in_their_order_and_in_a_burst() -> None:
+    sent = [Publish(f"a/{number % 3}", b"%d" % number) for number in range(2000)]
+    async with served() as broker, broker.peer("one") as one:
+        events = Events()
+        async with LocalLink(broker.core, events).running([Subscription("a/+", Q1)]):
+            one.send(*sent[:3])
+            await one.settled()
+            one.send(*sent[3:])
+            await one.settled()
+            bursts = [burst for burst in events.seen[1:] if isinstance(burst, list)]
+            messages = [message for burst in bursts for message in burst]
+            assert messages == [Message(each.topic, each.payload) for each in sent]
+            assert len(bursts) < 200

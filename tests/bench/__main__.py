@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.bench import broker_scenario, machine, scenario
+from tests.bench import broker_scenario, history_scenario, machine, scenario
 from tests.bench.load import CpuClock
 from tests.bench.scenario import Figures, S, Scenario, Start, Work
 from tests.bench.table import Row, as_markdown, as_text, spread
@@ -36,6 +36,7 @@ ATTEMPTS = 2
 FAMILIES: Mapping[str, Sequence[Scenario[Any]]] = {
     "relay": scenario.SCENARIOS,
     "broker": broker_scenario.SCENARIOS,
+    "history": history_scenario.SCENARIOS,
 }
 """Each is a table of its own."""
 
@@ -76,7 +77,7 @@ def _arguments() -> argparse.Namespace:
         action="append",
         choices=[*FAMILIES, *names],
         metavar="ROW",
-        help="a row, or all that are about the relay or the broker; may be repeated",
+        help="a row, or all that are about the relay, the broker or history; may be repeated",
     )
     parser.add_argument("--seconds", type=_seconds, help="of each measurement (5)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"of each row ({ROUNDS})")

@@ -101,7 +101,7 @@ async def _flat_out(side: Side, work: Work, *, sessions: int) -> Figures:
         watching(side, sessions, "bench/flat/#") as receivers,
         publishing(side, "bench/flat") as publisher,
     ):
-        return _flow_figures(await flat_out(side, publisher, receivers, work.seconds, WINDOW))
+        return flow_figures(await flat_out(side, publisher, receivers, work.seconds, WINDOW))
 
 
 async def own_filters(side: Side, work: Work) -> Figures:
@@ -114,12 +114,13 @@ async def own_filters(side: Side, work: Work) -> Figures:
         watching_each(side, filters) as receivers,
         publishing(side, "bench/own") as publisher,
     ):
-        return _flow_figures(
+        return flow_figures(
             await flat_out(side, publisher, receivers, work.seconds, WINDOW, watched=OWN_TOPICS)
         )
 
 
-def _flow_figures(flow: Flow) -> Figures:
+def flow_figures(flow: Flow) -> Figures:
+    """What a flat-out load came to, as figures."""
     return {
         "deliveries/s": flow.deliveries / flow.seconds,
         "CPU of servers, µs a message": 1e6 * flow.cpu.servers_s / max(1, flow.messages),

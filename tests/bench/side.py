@@ -123,10 +123,10 @@ def fieldgate_web(folder: Path) -> Iterator[Side]:
 
 
 @contextmanager
-def fieldgate_embedded(folder: Path) -> Iterator[Side]:
+def fieldgate_embedded(folder: Path, config: str = "", name: str = "Fieldgate") -> Iterator[Side]:
     """Fieldgate with the broker inside."""
-    with running(folder, "", "--only", "broker", "--only", "web") as program:
-        yield _fieldgate(program, program.broker_port)
+    with running(folder, config, "--only", "broker", "--only", "web") as program:
+        yield replace(_fieldgate(program, program.broker_port), name=name)
 
 
 @contextmanager

@@ -19,8 +19,8 @@ MINUTE = Level("minute", 60)
 HOUR = Level("hour", 3600)
 LEVELS = (RAW, MINUTE, HOUR)
 
-MOST_ROWS = 50_000
-"""Rows of a year's or a week's question at most: some 20 ms. Coarser ones answer the rest."""
+MOST_ROWS = 30_000
+"""Rows that one answer may be made of: some 15 ms. Beyond it a coarser level answers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,11 @@ export function asNumber(payload: string): number | null {
   return Number.isFinite(value) ? value : null;
 }
 
+/** The same for a line: true is 1 and false is 0, as history has them. */
+export function asSample(payload: string): number | null {
+  return payload === 'true' ? 1 : payload === 'false' ? 0 : asNumber(payload);
+}
+
 export interface Reading {
   readonly value: string;
   readonly unit: string;

@@ -4,9 +4,10 @@ import { Account, watched } from './account';
 import { Connection } from './connection';
 import { Store } from './store';
 import { DeviceBoard, parseDeviceList } from './devices';
-import { asNumber } from './format';
+import { asNumber, asSample } from './format';
 import { HealthWatch, judge, type Status } from './health';
 import { serverClock } from './now';
+import { fetchPast } from './past';
 import type { Cursor, Gap, Message, Subscribed } from './protocol';
 import { type Sample, SampleRing, SparkHistory } from './series';
 import { parseDeviceTopic } from './topic';
@@ -17,6 +18,8 @@ const BACKFILL = 3;
 const KEPT_GAPS = 20;
 const KEPT_CHARTS = 8;
 export const CHART_WINDOW_MS = 5 * 60_000;
+/** So far back history is asked for: the newest value of a slow topic is older than the window. */
+const PAST_MS = 60 * 60_000;
 /** The little lines begin this long before the page was opened, if the server's log still knows. */
 const SPARK_WINDOW_MS = 60_000;
 /** But a busy server is not asked for more messages than this for them. */
@@ -167,31 +170,50 @@ export class Gate {
     this.#tell();
   }
 
-  /** Draw this topic: its ring fills from now on, and with what the server's log still holds. */
-  chart(topic: string): SampleRing {
-    const charted = this.#charts.get(topic) ?? { ring: new SampleRing(), cursor: this.#placeAt(CHART_WINDOW_MS) };
+  /**
+   * Draw this topic: its ring fills with its history, with what the server's log still holds, and
+   * from now on with what comes; `filled` is told when history is there.
+   */
+  chart(topic: string, filled: () => void): SampleRing {
+    const known = this.#charts.get(topic);
+    const charted = known ?? { ring: new SampleRing(), cursor: this.#placeAt(CHART_WINDOW_MS) };
     this.#charts.delete(topic);
     this.#charts.set(topic, charted);
     const oldest = this.#charts.keys().next().value;
     if (this.#charts.size > KEPT_CHARTS && oldest !== undefined) this.#charts.delete(oldest);
     const { ring, cursor } = charted;
+    const past = known === undefined ? this.#fillWithPast(topic, ring) : Promise.resolve();
+    let isFirst = known === undefined;
     const subscription = this.connection.subscribe(
       CHARTED,
       { filters: [topic], mode: 'all', ...(cursor !== null && { since: cursor }) },
       {
         messages: (messages) => {
-          for (const message of messages) {
-            const value = message.gone === true ? null : asNumber(message.payload);
-            ring.push(message.time, value);
-          }
-          charted.cursor = subscription.cursor;
+          void past.then(() => {
+            for (const { time, payload, gone, last } of messages) {
+              const value = gone === true ? null : asSample(payload);
+              // From here on every sample comes, but the first may be what the broker held, told again.
+              if (isFirst && last !== true) ring.forgetFrom(time);
+              if (!isFirst || value !== ring.newest) ring.push(time, value);
+              isFirst = false;
+            }
+            charted.cursor = subscription.cursor;
+          });
         },
         gap: () => {
-          ring.breakLine();
+          void past.then(() => {
+            ring.breakLine();
+          });
         },
       },
     );
+    void past.then(filled);
     return ring;
+  }
+
+  async #fillWithPast(topic: string, ring: SampleRing): Promise<void> {
+    const from = serverClock.at(Date.now()) - PAST_MS;
+    for (const { time, value } of await fetchPast(this.root, topic, from)) ring.push(time, value);
   }
 
   endChart(): void {

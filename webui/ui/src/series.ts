@@ -16,12 +16,22 @@ export class SampleRing {
     return this.#size;
   }
 
+  /** The newest sample's value; undefined where there is none. */
+  get newest(): number | null | undefined {
+    return this.#at(this.#size - 1)?.value;
+  }
+
   push(time: number, value: number | null): void {
     const place = (this.#start + this.#size) % this.capacity;
     this.#times[place] = time;
     this.#values[place] = value ?? Number.NaN;
     if (this.#size < this.capacity) this.#size += 1;
     else this.#start = (this.#start + 1) % this.capacity;
+  }
+
+  /** Forget what isn't older than `time`, since somebody knows better. */
+  forgetFrom(time: number): void {
+    while ((this.#at(this.#size - 1)?.time ?? -Infinity) >= time) this.#size -= 1;
   }
 
   /** A break after the newest sample: something is missing here, so no line across it. */

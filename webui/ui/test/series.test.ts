@@ -18,6 +18,21 @@ describe('the ring', () => {
     expect(new SampleRing(2).since(0)).toEqual({ times: [], values: [] });
   });
 
+  test('forgets what somebody knows better', () => {
+    const ring = new SampleRing(3);
+    for (let time = 1; time <= 5; time += 1) ring.push(time, time);
+    expect(ring.newest).toBe(5);
+    ring.forgetFrom(4);
+    expect(ring.since(0).times).toEqual([3]);
+    expect(ring.newest).toBe(3);
+    ring.push(4, 40);
+    expect(ring.since(0)).toEqual({ times: [3, 4], values: [3, 40] });
+    ring.forgetFrom(0);
+    expect(ring.size).toBe(0);
+    expect(ring.newest).toBeUndefined();
+    ring.forgetFrom(0);
+  });
+
   test('breaks the line once where something is missing', () => {
     const ring = new SampleRing(10);
     ring.breakLine();

@@ -175,7 +175,9 @@ export class ChartView extends LitElement {
   protected override willUpdate(changed: PropertyValues<this>): void {
     if (!changed.has('topic') && this.ring !== null) return;
     this.gate.endChart();
-    this.ring = this.topic === '' ? null : this.gate.chart(this.topic);
+    this.ring = this.topic === '' ? null : this.gate.chart(this.topic, () => {
+      this.requestUpdate();
+    });
   }
 
   protected override render(): TemplateResult {

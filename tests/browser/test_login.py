@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from broker.access import add_user, set_password
+from broker.access import Action, Rule, add_rules, add_user, set_password
 from tests.program import running
 
 VALUE, OTHER = "fieldgate/host/uptime_s", "fieldgate/bridge/state"
-WALL_RULE = '- {user: wall, allow: [subscribe], topics: ["fieldgate/host/#"]}\n'
+WALL_RULE = Rule(
+    allow=True, actions=frozenset({Action.SUBSCRIBE}), topics=("fieldgate/host/#",), user="wall"
+)
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def users(tmp_path: Path) -> Path:
     path = tmp_path / "users.yaml"
     add_user(path, "ada", "correct horse", ["admin"])
     add_user(path, "wall", "battery staple")
-    path.write_text(path.read_text().replace("rules:\n", f"rules:\n{WALL_RULE}"))
+    add_rules(path, [WALL_RULE])
     return path
 
 

@@ -68,7 +68,7 @@ export const text = {
 
   login: {
     title: 'Log in',
-    intro: 'These are values of users only. Name and password are those of Fieldgate’s users, on MQTT and here alike.',
+    intro: 'Only users see what is here. Name and password are the same as on MQTT.',
     user: 'User',
     password: 'Password',
     submit: 'Log in',

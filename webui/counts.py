@@ -22,11 +22,6 @@ class Counts:
     missed: int = 0
     gaps: Counter[GapReason] = field(default_factory=Counter)
 
-    def frame(self, messages: int, size: int) -> None:
-        """One frame of messages went to one session."""
-        self.messages_out += messages
-        self.bytes_out += size
-
     def gap(self, gap: Gap) -> None:
         """One session was told of a gap."""
         self.gaps[gap.reason] += 1

@@ -140,10 +140,30 @@ class Cursor:
 
     def pull(self) -> Gap | bytes | None:
         """The next thing to send: a gap, a frame, or None when there is nothing new."""
-        taken = self._pull()
-        if isinstance(taken, Gap):
-            self._hub.counts.gap(taken)
-        return taken
+        if self._gap is not None:
+            gap, self._gap = self._gap, None
+            self._hub.counts.gap(gap)
+            return gap
+        if self._snapshot:
+            frame = self._pull_snapshot()
+            if frame is not None:
+                return frame
+            if self._gap is not None:
+                return self.pull()
+        channel = self.channel
+        stop = channel.end
+        is_cut_off = self._ordinal < channel.dropped
+        if self._link_gaps != self._hub.link_gaps:
+            stop = channel.dropped + channel.index_after(self._hub.link_gap_seq)
+            if is_cut_off or self._ordinal >= stop:
+                self._link_gaps = self._hub.link_gaps
+                gap = Gap(self.frame_id, None, [], reset=False, reason="link")
+                self._hub.counts.gap(gap)
+                return gap
+        if is_cut_off:
+            self.fall_back(self.seq, "slow")
+            return self.pull()
+        return self._pull_entries(stop) if self._ordinal < stop else None
 
     def lag(self) -> Lag:
         """How far behind it is."""
@@ -153,29 +173,6 @@ class Cursor:
         oldest = max(0, self._ordinal - channel.dropped)
         since_ms = time_of(channel.entries[oldest]) if oldest < len(channel.entries) else None
         return Lag(last_values + behind, since_ms)
-
-    def _pull(self) -> Gap | bytes | None:
-        if self._gap is not None:
-            gap, self._gap = self._gap, None
-            return gap
-        if self._snapshot:
-            frame = self._pull_snapshot()
-            if frame is not None:
-                return frame
-            if self._gap is not None:
-                return self._pull()
-        channel = self.channel
-        stop = channel.end
-        is_cut_off = self._ordinal < channel.dropped
-        if self._link_gaps != self._hub.link_gaps:
-            stop = channel.dropped + channel.index_after(self._hub.link_gap_seq)
-            if is_cut_off or self._ordinal >= stop:
-                self._link_gaps = self._hub.link_gaps
-                return Gap(self.frame_id, None, [], reset=False, reason="link")
-        if is_cut_off:
-            self.fall_back(self.seq, "slow")
-            return self._pull()
-        return self._pull_entries(stop) if self._ordinal < stop else None
 
     def _pull_snapshot(self) -> bytes | None:
         part: list[Entry] = []
@@ -200,7 +197,9 @@ class Cursor:
         return self._last_values(part) if part else None
 
     def _last_values(self, part: Sequence[Entry]) -> bytes:
-        self._hub.counts.frame(len(part), sum(len(entry.body) for entry in part))
+        counts = self._hub.counts
+        counts.messages_out += len(part)
+        counts.bytes_out += sum(len(entry.body) for entry in part)
         return self._render(part, True)
 
     def _end_snapshot(self) -> None:
@@ -225,7 +224,8 @@ class Cursor:
             found = SharedFrame(self._render(entries[:count], False), end, count, size)
             channel.share(place, found)
         counts = self._hub.counts
-        counts.frame(found.messages, found.size)
+        counts.messages_out += found.messages
+        counts.bytes_out += found.size
         counts.conflated += found.end - self._ordinal - found.messages
         self._ordinal = found.end
         self.seq = channel.entries[found.end - channel.dropped - 1].seq

@@ -32,6 +32,8 @@ DOCUMENT = asyncapi_document(version="1.2.3", base_topic="plant/gate", host="127
 
 @pytest.fixture(scope="module")
 def specification() -> jsonschema_rs.Validator:
+    if not PUBLISHED_SCHEMA.exists():
+        pytest.skip("the page's packages are not installed: `make test` does it")
     return jsonschema_rs.validator_for(json.loads(PUBLISHED_SCHEMA.read_text(encoding="utf-8")))
 
 

@@ -13,12 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.bench import broker_client
 from tests.bench.__main__ import FAMILIES, measured
+from tests.bench.broker_client import Publisher, Subscriber
+from tests.bench.broker_load import Traffic
 from tests.bench.broker_side import amqtt_alone
 from tests.bench.scenario import Scenario, Start, Work
 from tests.bench.side import Side, client_frame, mosquitto_web
 from tests.bench.stamp import MARK, PAYLOAD_BYTES, latencies_ns, payload, percentile
 from tests.bench.table import Row, as_markdown, as_text, number
+from tests.mqtt_packets import packet, publish, text
 from tests.real_ends import program
 
 A_LITTLE = Work(
@@ -68,6 +72,38 @@ def test_a_peer_that_is_not_installed_is_said_to_be_missing_and_left_out(
 
 def _of(start: Start[Any]) -> list[Scenario[Any]]:
     return [scenario for scenario in SCENARIOS if start in scenario.starts]
+
+
+@given(st.lists(st.sampled_from([1, 2, 300]), max_size=20), st.integers(1, 50))
+def test_packets_are_taken_apart_however_their_bytes_were_cut(ids: list[int], size: int) -> None:
+    stream = b"".join(
+        qos_1_packet(packet_id) + b"\x40\x02" + packet_id.to_bytes(2, "big") for packet_id in ids
+    )
+    client = Subscriber()
+    found = [
+        each
+        for at in range(0, len(stream), size)
+        for each in client.take_apart(stream[at : at + size])
+    ]
+    assert found == [
+        (kind, packet_id.to_bytes(2, "big"))
+        for packet_id in ids
+        for kind in (broker_client.PUBLISH, broker_client.PUBACK)
+    ]
+
+
+def qos_1_packet(packet_id: int) -> bytes:
+    return packet(0x32, text("a/b") + packet_id.to_bytes(2, "big") + payload(0))
+
+
+async def test_messages_that_do_not_come_as_they_were_sent_are_no_result() -> None:
+    publisher, subscriber = Publisher("a"), Subscriber()
+    traffic = Traffic([publisher], [subscriber])
+    subscriber.data_received(publish("a", payload(0)))
+    traffic.check()
+    subscriber.data_received(publish("a", payload(0))[:-1])
+    with pytest.raises(ValueError, match="2 messages came as 137 bytes"):
+        traffic.check()
 
 
 @given(st.lists(st.integers(0, 10**18), max_size=20), st.integers(1, 200), st.integers(0, 10**18))

@@ -157,6 +157,7 @@ class RecordedHistory:
         self._stopping = asyncio.Event()
         self._task = asyncio.create_task(self._run())
         self._is_failing = False
+        self._is_readable = True
         self._rows = self._commits = self._failures = self._file_bytes = 0
 
     # --- what is heard
@@ -223,12 +224,18 @@ class RecordedHistory:
     async def _read(self, call: Callable[[Reading], T]) -> T:
         try:
             async with asyncio.timeout(READ_S):
-                return await self._reader.run(self._read_in_thread, call)
+                found = await self._reader.run(self._read_in_thread, call)
         except TimeoutError:
             raise RefusedError("unavailable", "the disk is too slow now: try again later") from None
         except SqliteError as error:
-            log.warning("History could not be read: %s", error)
+            if self._is_readable:
+                self._is_readable = False
+                log.error("History can't be read (%s); whoever asks for it is told so.", error)
             raise RefusedError("unavailable", f"history can't be read now ({error})") from None
+        if not self._is_readable:
+            self._is_readable = True
+            log.warning("History can be read again.")
+        return found
 
     def _read_in_thread(self, call: Callable[[Reading], T]) -> T:
         if self._reading is None:
@@ -297,7 +304,11 @@ class RecordedHistory:
         try:
             self._file.database, self._file.tidying = self._file.renew(damage)
         except (SqliteError, OSError) as error:
-            log.error("No new file for history can be made (%s): nothing is recorded.", error)
+            log.error(
+                "No new file for history can be made (%s): nothing is recorded until the next"
+                " start.",
+                error,
+            )
 
     async def _tidy(self) -> None:
         """Do what there is to tidy up, but for what waits to be written."""
@@ -309,7 +320,10 @@ class RecordedHistory:
                 if is_tidy:
                     return
         except SqliteError as error:
-            await self._failed(error)
+            if is_corrupt(error):
+                await self._failed(error)
+            else:  # what is to be written says what is wrong with the disk, if it is
+                log.debug("History is not tidied up for now: %s", error)
 
     async def close(self) -> None:
         """Write the rest, unless that takes too long."""

@@ -1,4 +1,4 @@
-/** The page's one WebSocket: finds the server again by itself and resumes every subscription. */
+/** The page's one connection: finds the server again by itself and resumes every subscription. */
 
 import {
   parseFrame,
@@ -7,6 +7,7 @@ import {
   type SubscriptionListener,
   type SubscriptionOptions,
 } from './protocol';
+import type { Socket } from './socket';
 
 const PING_EVERY_MS = 10_000;
 /** A server that says nothing at all for this long after a ping is dead. */
@@ -25,7 +26,7 @@ export interface ConnectionState {
 }
 
 export class Connection {
-  #socket: WebSocket | null = null;
+  #socket: Socket | null = null;
   #state: ConnectionState = { kind: 'connecting', since: Date.now(), everOpen: false };
   #attempt = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -35,7 +36,7 @@ export class Connection {
   readonly #subscriptions = new Map<number, Subscription>();
   readonly #listeners = new Set<(state: ConnectionState) => void>();
 
-  constructor(private readonly url: URL) {}
+  constructor(private readonly dial: () => Socket) {}
 
   get state(): ConnectionState {
     return this.#state;
@@ -93,10 +94,11 @@ export class Connection {
   #open(): void {
     clearTimeout(this.#retry);
     this.#retry = undefined;
-    const socket = new WebSocket(this.url);
+    const socket = this.dial();
     this.#socket = socket;
     // A handshake that nobody answers would otherwise wait for the system's own minutes.
     this.#answerDue = setTimeout(() => {
+      socket.abandon();
       this.#lose(socket);
     }, ANSWER_WITHIN_MS);
     socket.onopen = () => {
@@ -105,11 +107,11 @@ export class Connection {
       for (const subscription of this.#subscriptions.values()) this.#send(subscription.request());
       this.#heard();
     };
-    socket.onmessage = (event: MessageEvent) => {
+    socket.onmessage = (text) => {
       this.#heard();
-      if (typeof event.data === 'string') this.#receive(event.data);
+      this.#receive(text);
     };
-    socket.onclose = ({ code }) => {
+    socket.onclose = (code) => {
       this.#lose(socket, code < STAY_AWAY || code > STAY_AWAY_UNTIL);
     };
   }
@@ -133,6 +135,7 @@ export class Connection {
     if (socket === null) return;
     clearTimeout(this.#answerDue);
     this.#answerDue = setTimeout(() => {
+      socket.abandon();
       this.#lose(socket);
     }, ANSWER_WITHIN_MS);
     this.#pings += 1;
@@ -140,15 +143,14 @@ export class Connection {
   }
 
   #send(text: string): void {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(text);
+    if (this.#state.kind === 'open') this.#socket?.send(text);
   }
 
   /** Give this socket up for good: `close` on a dead one may take minutes to say so. */
-  #lose(socket: WebSocket, comesBack = true): void {
+  #lose(socket: Socket, comesBack = true): void {
     if (this.#socket !== socket) return;
     clearTimeout(this.#pingDue);
     clearTimeout(this.#answerDue);
-    socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
     this.#socket = null;
     this.#enter('lost');

@@ -10,6 +10,7 @@ import { serverClock } from './now';
 import { fetchPast } from './past';
 import type { Cursor, Gap, Message, Subscribed } from './protocol';
 import { type Sample, SampleRing, SparkHistory } from './series';
+import { openSocket } from './socket';
 import { parseDeviceTopic } from './topic';
 
 const EVERYTHING = 1;
@@ -69,7 +70,7 @@ export class Gate {
   constructor(private readonly root: URL) {
     const socket = new URL('api/ws', root);
     socket.protocol = root.protocol === 'https:' ? 'wss:' : 'ws:';
-    this.connection = new Connection(socket);
+    this.connection = new Connection(() => openSocket(socket, this.#user ?? ''));
     this.#health = new HealthWatch(new URL('health/ready', root), this.#tell);
     this.account = new Account(root, () => this.account.isOut || this.connection.state.kind === 'open', this.#meet);
   }

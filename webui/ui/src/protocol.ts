@@ -66,6 +66,8 @@ export interface SubscriptionListener {
 export class Subscription {
   #epoch = '';
   #cursor: Cursor | null;
+  /** Until its request is answered, frames with its id are of a subscription that it replaced. */
+  #isAnswered = false;
 
   constructor(
     readonly id: number,
@@ -81,6 +83,7 @@ export class Subscription {
 
   /** The frame that starts this subscription, or goes on with it where it was cut. */
   request(): string {
+    this.#isAnswered = false;
     const { filters, mode, maxRateHz } = this.options;
     return JSON.stringify({
       op: 'subscribe',
@@ -93,8 +96,10 @@ export class Subscription {
   }
 
   receive(frame: ServerFrame): void {
+    if (!this.#isAnswered && (frame.op === 'messages' || frame.op === 'gap')) return;
     switch (frame.op) {
       case 'subscribed':
+        this.#isAnswered = true;
         this.#epoch = frame.epoch;
         this.listener.subscribed?.(frame);
         break;

@@ -97,6 +97,22 @@ describe('resuming', () => {
     expect(JSON.parse(it.request())).toMatchObject({ since: 'k3v9-7' });
   });
 
+  test('what still comes for the subscription that it replaced is passed over', () => {
+    const { subscription: it, seen, gaps } = subscription();
+    const late: readonly ServerFrame[] = [
+      { op: 'messages', id: 1, messages: [message(3)] },
+      { op: 'gap', id: 1, missed: null, topics: [], reset: false, reason: 'link' },
+    ];
+    for (const frame of late) it.receive(frame);
+    expect([seen, gaps, it.cursor]).toEqual([[], [], null]);
+    it.receive({ op: 'subscribed', id: 1, epoch: 'k3v9', seq: 9 });
+    for (const frame of late) it.receive(frame);
+    expect([seen, gaps.length]).toEqual([[3], 1]);
+    it.request();
+    for (const frame of late) it.receive(frame);
+    expect([seen, gaps.length]).toEqual([[3], 1]);
+  });
+
   test('a new epoch does not count before something of it was seen', () => {
     const { subscription: it } = subscription({ since: { epoch: 'old', seq: 5 } });
     it.receive({ op: 'subscribed', id: 1, epoch: 'new', seq: 2, recovered: false });
@@ -106,6 +122,7 @@ describe('resuming', () => {
   test('a gap with reset forgets the cursor, one without keeps it', () => {
     const { subscription: it, gaps } = subscription({ since: { epoch: 'old', seq: 5 } });
     const gap = { op: 'gap', id: 1, missed: 3, topics: [], reset: false, reason: 'slow' } as const;
+    it.receive({ op: 'subscribed', id: 1, epoch: 'old', seq: 9, recovered: false });
     it.receive(gap);
     expect(it.cursor).toEqual({ epoch: 'old', seq: 5 });
     it.receive({ ...gap, reset: true, reason: 'restart' });

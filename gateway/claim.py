@@ -16,6 +16,9 @@ class Claim(NamedTuple):
     line: object = None
     """What the devices on one port must agree on; None where a port is one device's alone."""
 
+    match: object = None
+    """What a port is found by, where it isn't named."""
+
 
 class Clash(NamedTuple):
     """A claim that an earlier device has made already."""
@@ -33,6 +36,7 @@ def clashes(claims: Sequence[Claim]) -> Iterator[Clash]:
             ("name", ("name",), claim.name),
             ("id", ("id",), claim.id),
             ("port", ("reader", "port"), claim.port),
+            ("match", ("reader", "match"), claim.match),
         ]
         for kind, path, value in wanted:
             if not isinstance(value, str) or value.startswith("loop:"):
@@ -48,6 +52,7 @@ def clashes(claims: Sequence[Claim]) -> Iterator[Clash]:
             why = {
                 "name": "each device needs a name of its own",
                 "id": "each device needs an id of its own",
+                "match": "a port has one owner: read it as one device",
                 "port": "a port has one owner: read it as one device"
                 if None in (claim.line, claims[first].line)
                 else "devices on one port need the same baudrate, parity and stopbits",

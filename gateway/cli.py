@@ -184,7 +184,7 @@ def monitor(
     """
     from gateway.monitor import Monitor, device_lines
     from gateway.readers import serial_line
-    from gateway.readers.serial_port import SerialConfig
+    from gateway.readers.serial_config import SerialConfig
 
     line = _section(
         SerialConfig,

@@ -34,7 +34,7 @@ from gateway.points.names import RESERVED_POINTS
 from gateway.readers import ReaderConfig
 from gateway.readers.host import HostConfig
 from gateway.readers.modbus import ModbusConfig
-from gateway.readers.serial_port import SerialConfig
+from gateway.readers.serial_config import SerialConfig
 from gateway.section import Section
 
 USERS_FILE = "users.yaml"
@@ -315,6 +315,7 @@ class Config(Section):
                 device.id,
                 getattr(device.reader, "port", None),
                 getattr(device.reader, "line", None),
+                str(match) if (match := getattr(device.reader, "match", None)) else None,
             )
             for device in self.devices
         ]

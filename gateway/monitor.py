@@ -15,7 +15,7 @@ from gateway.framers import JOINING, AnyFraming, LineConfig, Rejects
 from gateway.framers import build as build_framer
 from gateway.measurement import Value
 from gateway.readers.reader import BytePort
-from gateway.readers.serial_port import SerialConfig
+from gateway.readers.serial_config import SerialConfig
 from gateway.section import Section
 
 QUIET_S = 5.0

@@ -26,14 +26,22 @@ class FoundPort:
     vendor_id: int | None = None
     product_id: int | None = None
     serial_number: str = ""
+    location: str = ""
     stable_name: str = ""
     may_open: bool = True
     group: str = ""
 
+    @property
+    def usb(self) -> str:
+        """Vendor and product, as in 0403:6001; empty where it is no USB port."""
+        if self.vendor_id is None or self.product_id is None:
+            return ""
+        return f"{self.vendor_id:04x}:{self.product_id:04x}"
+
     def __str__(self) -> str:
-        usb = f"{self.vendor_id:04x}:{self.product_id:04x}" if self.vendor_id is not None else ""
         number = f"serial number {self.serial_number}" if self.serial_number else ""
-        known = "  ".join(part for part in (usb, number, self.description) if part)
+        location = f"location {self.location}" if self.location else ""
+        known = "  ".join(part for part in (self.usb, number, location, self.description) if part)
         lines = [self.device, known, self.stable_name and f"stable name: {self.stable_name}"]
         if not self.may_open:
             group = self.group or "dialout"
@@ -53,6 +61,7 @@ def found_ports() -> Sequence[FoundPort]:
             vendor_id=port.vid,
             product_id=port.pid,
             serial_number=port.serial_number or "",
+            location=port.location or "",
             stable_name=stable.get(port.device, ""),
             may_open=os.access(port.device, os.R_OK | os.W_OK),
             group=_group(Path(port.device)),

@@ -45,7 +45,7 @@ WHY = {
     "stuffing": "is no COBS or SLIP",
     "length": "says a length that can't be",
     "stray": "has no beginning: bytes that belong to no frame",
-    "no_answer": "was asked for and didn't come",
+    "no_answer": "did not come in time as the answer to this",
 }
 """The reasons why frames are bad, for people; a decoder says its own, as `undecodable`."""
 

@@ -20,12 +20,16 @@ from gateway.errors import ConfigError
 from gateway.framers import AnyFraming, LineConfig, Rejects
 from gateway.framers import build as build_framer
 from gateway.readers import host
+from gateway.readers.asking import Asking
 from gateway.readers.command import CommandConfig, CommandPort
 from gateway.readers.decoded import Decoded
 from gateway.readers.host import HostConfig, HostReader
+from gateway.readers.line import Line
 from gateway.readers.modbus import Buses, ModbusConfig, ModbusReader
+from gateway.readers.polling import Polling
 from gateway.readers.reader import (
     READ_TIMEOUT_S,
+    WRITE_TIMEOUT_S,
     BytePort,
     Clock,
     Content,
@@ -37,7 +41,8 @@ from gateway.readers.reader import (
     wall_clock_ms,
 )
 from gateway.readers.replay import SHIPPED, ReplayConfig, ReplayPort
-from gateway.readers.serial_port import SerialConfig, SerialPort
+from gateway.readers.serial_config import SerialConfig
+from gateway.readers.serial_port import SerialPort
 from gateway.readers.tcp_port import TcpPort
 
 __all__ = [
@@ -77,34 +82,43 @@ def build(
     `buses` share the lines that they have in common. Raises ConfigError where a decoder is
     missing; paths in the config are taken as they are.
     """
-    say: Callable[[bytes], None] | None = None
     port: BytePort
+    line, asking, joins_midway = None, None, False
     match config:
         case HostConfig():
             return HostReader(config.interval_s, clock=clock)
         case ModbusConfig():
             return ModbusReader(config, (buses or Buses()).of(config), clock=clock)
         case SerialConfig():
-            line = serial_line(config)
-            name, port, joins_midway, say = config.port, line, True, line.write
+            name, port = config.title, serial_line(config)
+            line, asking = _spoken_to(port, config)
+            joins_midway = asking is None
         case CommandConfig():
-            name, port, joins_midway = config.command[0], CommandPort(config), False
+            name, port = config.command[0], CommandPort(config)
         case ReplayConfig():
             file = SHIPPED if config.file is None else Path(config.file)
-            port = ReplayPort(file, speed=config.speed, repeat=config.repeat)
-            name, joins_midway = str(file), False
+            name, port = str(file), ReplayPort(file, speed=config.speed, repeat=config.repeat)
         case _:
             assert_never(config)
     if decoder is None:
         raise ConfigError(f"{name} speaks bytes: it needs a decoder, as in {{type: key_value}}")
     rejects = Rejects()
     framer = build_framer(framing or LineConfig(type="line"), rejects, joins_midway=joins_midway)
-    return Decoded(name, port, framer, rejects, build_decoder(decoder), clock, say=say)
+    decode = build_decoder(decoder)
+    return Decoded(name, port, framer, rejects, decode, clock, line=line, asking=asking)
+
+
+def _spoken_to(port: TwoWayPort, config: SerialConfig) -> tuple[Line, Asking | None]:
+    if config.poll is None:
+        return Line(port, config.write_pause_s), None
+    patience_s = config.poll.timeout_s + config.write_pause_s + WRITE_TIMEOUT_S
+    line = Line(port, config.write_pause_s, patience_s)
+    return line, Asking(Polling(config.poll), line)
 
 
 def serial_line(config: SerialConfig) -> TwoWayPort:
     """The port that a serial section names, not yet open."""
-    if urlsplit(config.port).scheme == "socket":
+    if config.port is not None and urlsplit(config.port).scheme == "socket":
         return TcpPort(config.port)
     return SerialPort(config)
 

@@ -8,72 +8,21 @@ import os
 import select
 import termios
 import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 import serial
-from pydantic import AfterValidator, Field
+from serial.rs485 import RS485Settings
 
 from gateway.errors import ReaderError
+from gateway.port_list import FoundPort, found_ports
 from gateway.readers.descriptor import write_all
+from gateway.readers.port_match import matching_port
 from gateway.readers.reader import READ_TIMEOUT_S
-from gateway.section import Section
+from gateway.readers.serial_config import Rs485Config, SerialConfig
 
 CHUNK_BYTES = 4096
 """Most bytes that one read takes; what is left is there for the next."""
-
-URL_SCHEMES = ("socket", "rfc2217", "loop")
-
-
-def _check_stopbits(stopbits: float) -> float:
-    if stopbits not in (1, 1.5, 2):
-        raise ValueError("must be 1, 1.5 or 2")
-    return stopbits
-
-
-def _check_port(port: str) -> str:
-    if "\0" in port:
-        raise ValueError("holds a NUL character")
-    if "://" not in port:
-        return port
-    url = urlsplit(port)
-    if url.scheme not in URL_SCHEMES:
-        raise ValueError(
-            "must be a device as in /dev/ttyUSB0, or begin with"
-            f" {', '.join(f'{scheme}://' for scheme in URL_SCHEMES)}"
-        )
-    if url.scheme == "loop":
-        return port
-    try:
-        number = url.port
-    except ValueError:
-        number = None
-    if not url.hostname or not number:
-        raise ValueError(f"must name host and port, as in {url.scheme}://192.168.1.20:4001")
-    return port
-
-
-class SerialConfig(Section):
-    """`reader: {type: serial, port: /dev/ttyUSB0, baudrate: 9600}`"""
-
-    type: Literal["serial"]
-    port: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_check_port)] = Field(
-        description="A device as in /dev/ttyUSB0 (better its name in /dev/serial/by-id, which"
-        " stays), or socket://host:port, rfc2217://host:port."
-    )
-    baudrate: Annotated[int, Field(ge=50, le=4_000_000)] = Field(
-        default=9600, description="Bits per second, as the device's manual says."
-    )
-    bytesize: Literal[5, 6, 7, 8] = Field(default=8, description="Data bits of a character.")
-    parity: Literal["none", "even", "odd", "mark", "space"] = Field(
-        default="none", description="The parity bit of a character."
-    )
-    stopbits: Annotated[float, AfterValidator(_check_stopbits)] = Field(
-        default=1, description="Stop bits after a character: 1, 1.5 or 2."
-    )
-    rtscts: bool = Field(default=False, description="Flow control by the lines RTS and CTS.")
-    xonxoff: bool = Field(default=False, description="Flow control by the characters XON and XOFF.")
 
 
 class SerialPort:
@@ -84,19 +33,25 @@ class SerialPort:
     too many must not keep a port from coming back.
     """
 
-    def __init__(self, config: SerialConfig) -> None:
+    def __init__(
+        self, config: SerialConfig, ports: Callable[[], Sequence[FoundPort]] = found_ports
+    ) -> None:
+        """`ports` is what is plugged in now, for a config that matches one of them."""
         self._config = config
+        self._ports = ports
+        self._name = config.title
         self._port: serial.Serial | None = None
         self._poll: select.poll | None = None
         self._writing = threading.Lock()
 
     def open(self) -> None:
         config = self._config
-        is_device = "://" not in config.port
         self.close()
+        if config.match is not None:
+            self._name = matching_port(config.match, self._ports())
         try:
             self._port = serial.serial_for_url(
-                config.port,
+                self._name,
                 baudrate=config.baudrate,
                 bytesize=config.bytesize,
                 parity=config.parity[0].upper(),
@@ -104,13 +59,25 @@ class SerialPort:
                 rtscts=config.rtscts,
                 xonxoff=config.xonxoff,
                 timeout=READ_TIMEOUT_S,
-                exclusive=True if is_device else None,
+                exclusive=None if config.is_url else config.exclusive,
             )
         except (OSError, ValueError, termios.error) as error:
-            raise ReaderError(_why_not_open(config.port, error)) from error
-        if is_device:
+            raise ReaderError(_why_not_open(self._name, error)) from error
+        if config.rs485 is not None:
+            self._switch_to_rs485(config.rs485)
+        if not config.is_url:
             self._poll = select.poll()
             self._poll.register(self._port.fileno(), select.POLLIN)
+
+    def _switch_to_rs485(self, config: Rs485Config) -> None:
+        try:
+            self._opened().rs485_mode = rs485_settings(config)
+        except (OSError, ValueError) as error:
+            self.close()
+            raise ReaderError(
+                f"{self._name} knows no RS-485: take `rs485` away; most USB adapters switch the"
+                " direction by themselves"
+            ) from error
 
     def read(self, timeout_s: float = READ_TIMEOUT_S) -> bytes:
         """What came within that time: the first bytes at once, whatever their number."""
@@ -126,11 +93,9 @@ class SerialPort:
         except BlockingIOError:
             return b""
         except OSError as error:
-            raise ReaderError(f"{self._config.port} is gone: {_plain(error)}") from error
+            raise ReaderError(f"{self._name} is gone: {_plain(error)}") from error
         if not chunk:  # ready, but nothing there: that is how Linux shows a hang-up
-            raise ReaderError(
-                f"{self._config.port} is gone: unplugged, or another program reads it too"
-            )
+            raise ReaderError(f"{self._name} is gone: unplugged, or another program reads it too")
         return chunk
 
     def write(self, content: bytes) -> None:
@@ -142,7 +107,7 @@ class SerialPort:
                 else:
                     write_all(port.fileno(), content)
             except OSError as error:
-                raise ReaderError(f"{self._config.port} takes nothing: {_plain(error)}") from error
+                raise ReaderError(f"{self._name} takes nothing: {_plain(error)}") from error
 
     def discard(self) -> None:
         with contextlib.suppress(OSError, termios.error):  # gone: the next read says so
@@ -150,7 +115,7 @@ class SerialPort:
 
     def _opened(self) -> serial.Serial:
         if self._port is None:
-            raise ReaderError(f"{self._config.port} is not open")
+            raise ReaderError(f"{self._name} is not open")
         return self._port
 
     def close(self) -> None:
@@ -159,6 +124,17 @@ class SerialPort:
         if port is not None:
             with contextlib.suppress(OSError, termios.error):
                 port.close()
+
+
+def rs485_settings(config: Rs485Config) -> RS485Settings:
+    """What the config says, as pyserial has it."""
+    return RS485Settings(
+        rts_level_for_tx=config.rts_level_for_tx,
+        rts_level_for_rx=config.rts_level_for_rx,
+        loopback=config.loopback,
+        delay_before_tx=config.delay_before_tx_s,
+        delay_before_rx=config.delay_before_rx_s,
+    )
 
 
 def _why_not_open(port: str, error: Exception) -> str:

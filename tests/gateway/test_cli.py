@@ -26,7 +26,8 @@ from gateway.errors import ReaderError
 from gateway.monitor import Monitor, candidates, device_lines, printable
 from gateway.port_list import FoundPort
 from gateway.readers.reader import READ_TIMEOUT_S
-from gateway.readers.serial_port import SerialConfig, SerialPort
+from gateway.readers.serial_config import SerialConfig
+from gateway.readers.serial_port import SerialPort
 from gateway.schema import Schema
 from tests.gateway.test_config import README_EXAMPLE
 from tests.real_ends import DEADLINE_S

@@ -16,7 +16,7 @@ from gateway.config_file import MAX_BYTES, chosen_file, load
 from gateway.errors import ConfigError
 from gateway.readers.host import HostConfig
 from gateway.readers.replay import ReplayConfig
-from gateway.readers.serial_port import SerialConfig
+from gateway.readers.serial_config import SerialConfig
 
 README_EXAMPLE = """\
 base_topic: fieldgate

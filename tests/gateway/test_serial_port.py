@@ -24,9 +24,11 @@ from gateway.errors import ConfigError, ReaderError
 from gateway.framers.idle_gap import IdleGapConfig
 from gateway.framers.sized import LengthFieldConfig
 from gateway.measurement import Measurement
-from gateway.readers import KeepsBadFrames, Reader, Rejecting, build
+from gateway.port_list import FoundPort
+from gateway.readers import KeepsBadFrames, Reader, Rejecting, Writing, build
 from gateway.readers.reader import BytePort
-from gateway.readers.serial_port import SerialConfig, SerialPort
+from gateway.readers.serial_config import Rs485Config, SerialConfig
+from gateway.readers.serial_port import SerialPort, rs485_settings
 from gateway.readers.tcp_port import TcpPort
 from tests.real_ends import DEADLINE_S, free_port, wait_until
 from tests.serial_line import SerialLine, serial_line
@@ -171,6 +173,136 @@ def test_an_unplugged_line_says_that_it_is_gone_and_a_new_one_is_read(line: Seri
     reader.open()
     line.say(b"\nT=3\n")
     assert reader.read() == [Measurement(1_000, {"T": 3})]
+    reader.close()
+
+
+def test_an_adapter_is_found_again_under_another_name(tmp_path: Path) -> None:
+    found = [FoundPort("/dev/ttyS0")]
+    port = SerialPort(
+        SerialConfig.model_validate({"type": "serial", "match": {"usb": "0403:6001"}}),
+        lambda: found,
+    )
+    with pytest.raises(ReaderError, match="there is no serial port with usb 0403:6001"):
+        port.open()
+    for name in ("ttyUSB0", "ttyUSB7"):
+        with serial_line(tmp_path, name) as plugged_in:
+            device = str(plugged_in.path)
+            found[:] = [FoundPort(device, vendor_id=0x0403, product_id=0x6001)]
+            with opened(port):
+                plugged_in.say(b"T=1\n")
+                assert port.read() == b"T=1\n"
+                plugged_in.unplug()
+                with pytest.raises(ReaderError, match=f"{device} is gone"):
+                    port.read()
+
+
+def test_rs485_is_asked_of_the_driver_and_its_no_is_a_sentence(line: SerialLine) -> None:
+    section = {"rts_level_for_tx": False, "delay_before_rx_s": 0.002}
+    settings = rs485_settings(Rs485Config.model_validate(section))
+    assert (settings.rts_level_for_tx, settings.rts_level_for_rx) == (False, False)
+    assert (settings.delay_before_tx, settings.delay_before_rx) == (0.0, 0.002)
+    port = SerialPort(config(line.path, rs485=section))  # a pty has no driver that could
+    with pytest.raises(ReaderError, match=f"{line.path} knows no RS-485: take `rs485` away"):
+        port.open()
+    with opened(SerialPort(config(line.path))):  # it was not kept open
+        pass
+
+
+def test_a_port_may_be_shared_where_the_config_says_so(line: SerialLine) -> None:
+    shared = config(line.path, exclusive=False)
+    with opened(SerialPort(shared)), opened(SerialPort(shared)) as second:
+        line.say(b"x")
+        assert second.read() == b"x"
+
+
+@contextlib.contextmanager
+def answering(line: SerialLine, answer: Callable[[bytes], bytes]) -> Iterator[list[bytes]]:
+    """A device that only answers while the port is open; what it was asked is collected."""
+    asked: list[bytes] = []
+    ending = threading.Event()
+
+    def serve() -> None:
+        while not ending.is_set():
+            if heard := line.hear(0.02):
+                asked.append(heard)
+                line.say(answer(heard))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield asked
+    finally:
+        ending.set()
+        thread.join(DEADLINE_S)
+
+
+def measured(reader: Reader, count: int) -> list[Measurement]:
+    found: list[Measurement] = []
+
+    def has_come() -> bool:
+        found.extend(reader.read())
+        return len(found) >= count
+
+    wait_until(has_come, f"{count} measurements")
+    return found
+
+
+def test_a_device_that_only_answers_is_asked_again_and_again(line: SerialLine) -> None:
+    poll = {"send": ["T?\r\n", "P?\r\n"], "every_s": 0.05}
+    reader = build(config(line.path, poll=poll), KeyValueConfig(type="key_value"))
+    answers = {b"T?\r\n": b"T=21\r\n", b"P?\r\n": b"P=3\r\n"}
+    reader.open()
+    with answering(line, lambda asked: answers[asked]) as asked:
+        fields = [one.fields for one in measured(reader, 6)]
+    reader.close()
+    assert fields[:6] == [{"T": 21}, {"P": 3}] * 3
+    assert asked[:4] == [b"T?\r\n", b"P?\r\n"] * 2
+
+
+def test_binary_requests_get_binary_answers(line: SerialLine) -> None:
+    reader = build(
+        config(line.path, poll={"send": "hex:01 03", "every_s": 0.05}),
+        StructConfig(type="struct", format="H", names=["t"]),
+        framing=IdleGapConfig(type="idle_gap", gap_ms=20),
+    )
+    reader.open()
+    with answering(line, lambda asked: asked[::-1]) as asked:
+        assert measured(reader, 2)[0].fields == {"t": 0x0301}
+    reader.close()
+    assert asked[0] == b"\x01\x03"
+
+
+def test_a_request_without_an_answer_is_counted_and_asked_again(line: SerialLine) -> None:
+    poll = {"send": "T?", "every_s": 0.05, "timeout_s": 0.1}
+    reader = build(config(line.path, poll=poll), KeyValueConfig(type="key_value"))
+    silent = iter([True, True])
+    reader.open()
+    with answering(line, lambda _asked: b"T=" if next(silent, False) else b"T=1\n"):
+        assert measured(reader, 1)[0].fields == {"T": 1}
+    reader.close()
+    assert isinstance(reader, Rejecting)
+    assert reader.rejected["no_answer"] >= 2
+    assert isinstance(reader, KeepsBadFrames)
+    assert {bad.content for bad in reader.bad_frames} == {b"T?"}
+
+
+def test_a_command_to_a_polled_device_never_falls_between_request_and_answer(
+    line: SerialLine,
+) -> None:
+    poll = {"send": "T?", "every_s": 0.05, "timeout_s": DEADLINE_S}
+    reader = build(config(line.path, poll=poll), KeyValueConfig(type="key_value"))
+    assert isinstance(reader, Writing)
+    reader.open()
+    assert reader.read() == []
+    assert line.hear() == b"T?"
+    command = threading.Thread(target=reader.write, args=("pump", b"PUMP 1"))
+    command.start()
+    assert line.hear(0.2) == b"", "the answer has not come yet"
+    line.say(b"T=1\n")
+    assert measured(reader, 1)[0].fields == {"T": 1}
+    assert line.hear() == b"PUMP 1"
+    command.join(DEADLINE_S)
+    wait_until(lambda: [reader.read()] and line.hear(0) == b"T?", "the asking goes on")
     reader.close()
 
 

@@ -20,7 +20,7 @@ from gateway.errors import ReaderError
 from gateway.handoff import DeviceMeasurement, DeviceStatus, Handoff, Item
 from gateway.measurement import Measurement
 from gateway.readers import Reader, build
-from gateway.readers.serial_port import SerialConfig
+from gateway.readers.serial_config import SerialConfig
 from gateway.supervisor import LONGEST_WAIT_S, SupervisedReader, waits_s
 from tests.real_ends import DEADLINE_S, free_port, until
 from tests.serial_line import serial_line

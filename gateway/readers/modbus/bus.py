@@ -19,7 +19,8 @@ from pymodbus.pdu import DecodePDU, ExceptionResponse, ModbusPDU
 from gateway.errors import ReaderError
 from gateway.readers.modbus.config import ModbusConfig
 from gateway.readers.reader import TwoWayPort
-from gateway.readers.serial_port import SerialConfig, SerialPort
+from gateway.readers.serial_config import SerialConfig
+from gateway.readers.serial_port import SerialPort
 from gateway.readers.tcp_port import TcpPort
 
 SHORTEST_PAUSE_S = 0.00175

@@ -54,6 +54,8 @@ def test_each_line_of_shell_does_something(line: str, fieldgate: Program, tmp_pa
         "/api/events": b'data: {"topic":"fieldgate/',
         "/api/topics": b'"topic":"fieldgate/host/',
         "/api/devices": b'"name":"host"',
+        "/api/history?": b'"mean":[',
+        "/api/history/export?": b"time,seconds,min,mean,max,last,count",
         "/api/publish": b'{"status":"accepted"}',
         "/api/sessions": b'"count":',
         "/health/ready": b'{"status":"ready"}',

@@ -18,12 +18,19 @@ def anyio_backend() -> str:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--clients", type=int, default=30, help="of test_power_cut.py (full: 1000)")
+    parser.addoption("--fuzz-seconds", type=float, default=3, help="of test_fuzz.py (full: 60)")
 
 
 @pytest.fixture
 def clients(request: pytest.FixtureRequest) -> int:
     """How many clients come back at once."""
     return int(request.config.getoption("--clients"))
+
+
+@pytest.fixture
+def fuzz_seconds(request: pytest.FixtureRequest) -> float:
+    """How long live listeners are fuzzed."""
+    return float(request.config.getoption("--fuzz-seconds"))
 
 
 def fail_where_nothing_may_be_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

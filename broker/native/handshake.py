@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from websockets.http11 import Request
 
 from broker.site import host_refusal, is_host, origin_refusal
 
+_READ = (
+    *("Host", "Origin", "Upgrade", "Connection"),
+    *("Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Protocol"),
+    "Sec-WebSocket-Extensions",
+)
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
@@ -45,7 +49,9 @@ class Admission:
 
 def judge(request: Request, gate: Gate) -> Admission | Refusal:
     """Let in or refuse, as `webui.door` does on the web port."""
-    if gate.path not in ("", "/", urlsplit(request.path).path):
+    if not all(each.isascii() for name in _READ for each in request.headers.get_all(name)):
+        return Refusal(HTTPStatus.BAD_REQUEST, "A header of the handshake holds no plain text")
+    if gate.path not in ("", "/", request.path.partition("?")[0]):
         return Refusal(HTTPStatus.NOT_FOUND, f"MQTT is at {gate.path}")
     hosts, origins = request.headers.get_all("Host"), request.headers.get_all("Origin")
     if len(hosts) != 1 or not is_host(hosts[0]):

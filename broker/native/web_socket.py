@@ -203,6 +203,8 @@ class WebSocket(asyncio.Protocol, asyncio.Transport):
 
     def _answer(self, request: Request) -> None:
         """Accept a handshake or say why not."""
+        if self._protocol.eof_sent:  # there was junk right behind it
+            return
         verdict = judge(request, self._gate)
         if isinstance(verdict, Refusal):
             response = self._protocol.reject(verdict.status, f"{verdict.message}\n")

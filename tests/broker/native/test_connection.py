@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import socket
 import tracemalloc
 from contextlib import suppress
@@ -17,7 +16,6 @@ from broker.native.field import variable_integer
 from broker.native.packet import (
     Connack,
     Connect,
-    Packet,
     Pingreq,
     Puback,
     Publish,
@@ -27,9 +25,8 @@ from broker.native.packet import (
     Version,
     Will,
 )
-from broker.native.properties import Properties
 from broker.password import hash_password
-from tests.broker.native.peer import EVERY_VERSION, V5, V311, Served, served
+from tests.broker.native.peer import EVERY_VERSION, V5, V311, served
 from tests.real_ends import until
 
 PINGS = encode(Pingreq(), V5) * 500_000
@@ -181,67 +178,6 @@ async def test_a_client_may_vanish_at_any_moment(moment: str) -> None:
         await until(lambda: len(broker.connections) == 1, "it is noticed")
         assert broker.core.census().clients == 1
         assert await one.settled() == []
-
-
-def junk(source: random.Random) -> bytes:
-    """Packets of every kind, some of them changed, some of them nonsense."""
-    version = source.choice(EVERY_VERSION)
-    topic = source.choice(["a", "a/b", "$SYS/x", "é", "x" * 300])
-    qos = QoS(source.randrange(3))
-    will = source.choice([None, Will(topic, b"x", qos)])
-    client_id = source.choice(["", "c1", "c2", "c3"])
-    connect = Connect(version, client_id, bool(source.randrange(2)), will=will)
-    properties = Properties(
-        topic_alias=source.choice([None, 1, 5, 1000]),
-        message_expiry_interval_s=source.choice([None, 0, 1]),
-        user_properties=source.choice([(), (("k", "v"),)]),
-    )
-    requests = (SubscribeRequest(source.choice(["#", "+/b", "$share/g/a"]), qos),)
-    retain, packet_id = bool(source.randrange(2)), 5 if qos else 0
-    payload = source.randbytes(source.randrange(50))
-    others: list[Packet] = [
-        Publish(topic, payload, qos, retain, packet_id=packet_id, properties=properties),
-        Subscribe(3, requests),
-        Unsubscribe(3, ("#",)),
-        Pingreq(),
-        connect,
-    ]
-    packets = [connect, *source.choices(others, k=source.randrange(6))]
-    data = bytearray(b"".join(encode(packet, version) for packet in packets))
-    if source.random() < 0.8:
-        for _ in range(source.randrange(1, 5)):
-            data[source.randrange(len(data))] = source.randrange(256)
-    if source.random() < 0.2:
-        data += source.randbytes(200)
-    return bytes(data)
-
-
-async def fuzz(broker: Served, seed: int) -> None:
-    source = random.Random(seed)
-    reader, writer = await asyncio.open_connection("127.0.0.1", broker.port)
-    with suppress(ConnectionError):
-        writer.write(junk(source))
-        if source.random() < 0.7:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0.01):
-                    await reader.read(1000)
-    if source.random() < 0.5:
-        writer.transport.abort()
-    else:
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-async def test_no_junk_ends_anything_but_its_own_connection() -> None:
-    async with served() as broker, broker.peer("one") as one, broker.peer("two") as two:
-        await one.subscribe("own/topic")
-        for start in range(0, 1500, 30):
-            await asyncio.gather(*(fuzz(broker, seed) for seed in range(start, start + 30)))
-            await two.publish("own/topic", b"%d" % start, QoS.EXACTLY_ONCE)
-            assert await one.payloads() == [b"%d" % start]
-        await until(lambda: len(broker.connections) == 2, "all the others are gone")
-        assert broker.core.census().clients == 2
 
 
 @pytest.mark.parametrize("version", EVERY_VERSION)

@@ -22,6 +22,12 @@ CONNACK = b"\x20\x02\x00\x00"
 PINGREQ, PINGRESP = b"\xc0\x00", b"\xd0\x00"
 MQTT = [Subprotocol("mqtt")]
 
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+)
+
 STARRED = """
 users: {}
 rules:
@@ -236,6 +242,10 @@ async def test_nobody_is_anonymous_through_a_proxy_or_under_another_name() -> No
         b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET /" + bytes(100_000) + b"\r\n",
+        HANDSHAKE.replace(b"Key: dGhl", b"Key: dG\xdael"),
+        HANDSHAKE.replace(b"Version: 13", b"Version: 1\xda"),
+        HANDSHAKE.replace(b"Upgrade: web", b"Upgrade: w\xdab"),
+        HANDSHAKE.replace(b"Host: 127", b"Host: \xda27"),
     ],
 )
 async def test_junk_instead_of_a_handshake_is_answered_and_closed(said: bytes) -> None:
@@ -247,6 +257,28 @@ async def test_junk_instead_of_a_handshake_is_answered_and_closed(said: bytes) -
                 assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
             writer.close()
             assert await other.ping() == []
+        await until(lambda: not broker.counters.open, "nothing is left")
+
+
+@pytest.mark.parametrize("path", [b"//[", b"/?\xff", b"http://[x"])
+async def test_a_path_is_taken_as_it_is(path: bytes) -> None:
+    async with listening("ws", "ws/mqtt") as broker:
+        for port, status in zip(broker.ports, (b"101", b"404"), strict=True):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(HANDSHAKE.replace(b"/ HTTP", path + b" HTTP"))
+            async with asyncio.timeout(DEADLINE_S):
+                assert (await reader.read(20)).startswith(b"HTTP/1.1 " + status)
+            writer.transport.abort()
+        await until(lambda: not broker.counters.open, "nothing is left")
+
+
+async def test_junk_right_behind_a_handshake_ends_the_connection() -> None:
+    async with listening("ws") as broker:
+        reader, writer = await asyncio.open_connection("127.0.0.1", broker.ports[0])
+        writer.write(HANDSHAKE + b"junk")
+        async with asyncio.timeout(DEADLINE_S):
+            assert await reader.read() == b""
+        writer.close()
         await until(lambda: not broker.counters.open, "nothing is left")
 
 

@@ -91,7 +91,9 @@ async def _main(config: Config, roles: frozenset[str]) -> None:
             await stack.enter_async_context(web)
             greeting.insert(0, f"page    {_page_url(config, sockets)}")
         if "readers" in roles:
-            hardware = reading(config.devices, config.base_topic, connect, endpoint.url)
+            hardware = reading(
+                config.devices, config.base_topic, connect, endpoint.url, config.home_assistant
+            )
             ends.add(await stack.enter_async_context(hardware))
         ends.add(asyncio.create_task(_watch(users, tokens)))
         if line := _line_to_try(endpoint, config.base_topic, users):

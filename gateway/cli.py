@@ -17,8 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 import gateway
 from broker.errors import AccessError, EngineError
 from broker.serving import check_entrances
-from gateway import policy_cli, token_cli, user_cli
-from gateway.command_line import FAILURE, USAGE, end
+from gateway import ha_cli, policy_cli, token_cli, user_cli
+from gateway.command_line import FAILURE, USAGE, ConfigFile, end
 from gateway.config import ROLES, Config
 from gateway.config_file import chosen_file, load
 from gateway.decoders import DecoderConfig
@@ -53,20 +53,10 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        metavar="FILE",
-        help="The config file. Without it: ./fieldgate.yaml if there is one, else the defaults.",
-    ),
-]
-
-
 app.add_typer(user_cli.app, name="user")
 app.add_typer(token_cli.app, name="token")
 app.add_typer(policy_cli.app, name="policy")
+app.add_typer(ha_cli.app, name="ha")
 
 
 @app.callback()

@@ -13,6 +13,16 @@ from gateway.errors import ConfigError
 
 FAILURE, USAGE = 1, 2
 
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="The config file. Without it: ./fieldgate.yaml if there is one, else the defaults.",
+    ),
+]
+
 UsersConfig = Annotated[
     Path | None,
     typer.Option("--config", "-c", metavar="FILE", help="The config whose users file is meant."),

@@ -29,6 +29,7 @@ from gateway.address import (
 from gateway.claim import Claim, clashes
 from gateway.decoders import DecoderConfig
 from gateway.framers import FramingConfig
+from gateway.home_assistant.config import HomeAssistantConfig
 from gateway.points.config import PointConfig, ReportConfig, Slug
 from gateway.points.names import RESERVED_POINTS
 from gateway.readers import ReaderConfig
@@ -81,6 +82,15 @@ class DeviceConfig(Section):
         default_factory=lambda fields: str(fields["name"]),
         description="Its identity for Home Assistant and history, to keep when the name changes;"
         " the name where not given.",
+    )
+    title: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        default=None, description="What people call it; the name where not given."
+    )
+    manufacturer: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        default=None, description="Who made it, for Home Assistant."
+    )
+    model: Annotated[str, Field(min_length=1, max_length=100)] | None = Field(
+        default=None, description="What its maker calls it, for Home Assistant."
     )
     reader: ReaderConfig = Field(description="How to reach the hardware.")
     framing: FramingConfig | None = Field(
@@ -280,6 +290,10 @@ class Config(Section):
     )
     history: HistoryConfig = Field(
         default_factory=HistoryConfig, description="What numeric values were."
+    )
+    home_assistant: HomeAssistantConfig = Field(
+        default_factory=HomeAssistantConfig,
+        description="Whether and how Home Assistant hears of the devices.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much to say on standard error."

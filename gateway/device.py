@@ -195,11 +195,22 @@ class Device:
         known = dict(self._describe(name))
         if name in self._listed:
             known |= self._listed[name].described()
+        if "type" not in known and (kind := _kind(self.newest(name)[0])):
+            known["type"] = kind
         if (point := self._points.get(name)) and point.expire_after_s:
             known["expire_after_s"] = point.expire_after_s
             if point.interval_s:
                 known["interval_s"] = round(point.interval_s, 3)
         return known
+
+
+def _kind(value: Value) -> str:
+    """What a point seems to be whose config doesn't say; empty while it has no value."""
+    if isinstance(value, bool):
+        return "boolean"
+    if value is None:
+        return ""
+    return "text" if isinstance(value, str) else "number"
 
 
 def retained_json(topic: str, value: object) -> Message:

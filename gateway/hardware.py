@@ -18,9 +18,14 @@ from gateway.device import Device, iso_time
 from gateway.errors import GatewayError
 from gateway.framers import BadFrame
 from gateway.handoff import DeviceMeasurement, Handoff, Item
+from gateway.home_assistant.announcer import Announcer
+from gateway.home_assistant.config import HomeAssistantConfig
+from gateway.home_assistant.discovery import site_of
 from gateway.latency import PublishLatency
+from gateway.leftovers import Leftovers
+from gateway.listening import Listening
 from gateway.points.names import PointNames
-from gateway.publisher import Publisher, subscriptions, will
+from gateway.publisher import Publisher, will
 from gateway.readers import Buses, Writing, build, describer, wall_clock_ms
 from gateway.rivalry import Rivalry, Verdict
 from gateway.supervisor import SupervisedReader
@@ -34,12 +39,16 @@ class RivalError(GatewayError):
 
 @asynccontextmanager
 async def reading(
-    devices: Sequence[DeviceConfig], base_topic: str, connect: Connect, broker: str
+    devices: Sequence[DeviceConfig],
+    base_topic: str,
+    connect: Connect,
+    broker: str,
+    home_assistant: HomeAssistantConfig | None = None,
 ) -> AsyncIterator[asyncio.Task[None]]:
     """Read all devices and publish what they say, until the block is left.
 
-    `broker` is its address, for people. The task that it yields ends only with a RivalError,
-    when another gateway is at work.
+    `broker` is its address, for people; `home_assistant` is told where that is enabled. The task
+    that it yields ends only with a RivalError, when another gateway is at work.
     """
     rivalry = Rivalry(base_topic, instance=secrets.token_hex(8))
     readers: dict[str, SupervisedReader] = {}
@@ -64,7 +73,11 @@ async def reading(
         besides=lambda: {"time": iso_time(_now_ms()), "read_to_publish": latency.summary()},
         command=command,
         heard=lambda name: desk.measured(name),
+        described=lambda described: listening.described(described),
     )
+    announcer = _announcer(home_assistant, base_topic, devices, publisher)
+    leftovers = Leftovers(base_topic, known)
+    listening = Listening(base_topic, publisher, leftovers, announcer, loop.time)
     crew = Crew(loop, writers, written)
     desk = Desk(
         base_topic,
@@ -76,7 +89,10 @@ async def reading(
         carry_out=crew.carry_out,
         clock=wall_clock_ms,
     )
-    alarm = Alarm(loop, (publisher, desk))
+    waiting: list[Waiting] = [publisher, desk]
+    if announcer is not None:
+        waiting.append(announcer)
+    alarm = Alarm(loop, waiting)
     handoff = Handoff(loop, lambda items: _deliver(items, publisher, alarm, latency))
     buses = Buses()
     for config in devices:
@@ -85,9 +101,9 @@ async def reading(
         if isinstance(reader, Writing):
             writers[config.name] = reader
     async with connect(
-        publisher,
+        listening,
         role="readers",
-        subscriptions=subscriptions(base_topic),
+        subscriptions=listening.subscriptions(),
         will=will(base_topic),
     ) as link:
         publisher.attach(link)
@@ -214,11 +230,37 @@ def _told(bad: BadFrame) -> Mapping[str, str]:
     return {"time": iso_time(bad.time_ms), "reason": bad.reason, "why": bad.why, **content}
 
 
+def _announcer(
+    config: HomeAssistantConfig | None,
+    base_topic: str,
+    devices: Sequence[DeviceConfig],
+    publisher: Publisher,
+) -> Announcer | None:
+    if config is None or not config.enabled:
+        return None
+    return Announcer(
+        config,
+        site_of(
+            base_topic,
+            config,
+            {device.id: device.points for device in devices},
+            frozenset(device.id for device in devices if device.only_listed),
+        ),
+        publish=publisher.publish,
+        say_all=publisher.say_all,
+    )
+
+
 def _device(device: DeviceConfig, base_topic: str) -> Device:
     return Device(
         f"{base_topic}/{device.name}",
         PointNames(device.points, only_listed=device.only_listed),
-        description={"name": device.name, "id": device.id, "reader": device.reader.type},
+        description={
+            "name": device.name,
+            "id": device.id,
+            **device.model_dump(include={"title", "manufacturer", "model"}, exclude_none=True),
+            "reader": device.reader.type,
+        },
         points=device.points,
         report=device.report,
         describe=describer(device.reader),

@@ -6,7 +6,6 @@ from gateway.problem import KeyPath
 
 PLANNED_KEYS = frozenset(
     {
-        "home_assistant",
         "web.tls",
     }
 )

@@ -67,11 +67,13 @@ class Publisher:
         *,
         command: Callable[[Message], object] = lambda _message: None,
         heard: Callable[[str], None] = lambda _device: None,
+        described: Callable[[Sequence[Mapping[str, object]]], None] = lambda _devices: None,
     ) -> None:
         """For `bridge/health`: what a device's reader `counts`, and what to say `besides`.
 
         `command` gets what others want of devices, and `heard` is called with the name of each
-        device that said something, once for each measurement.
+        device that said something, once for each measurement. `described` gets the list of all
+        devices when it has been published.
         """
         self._base = base_topic
         self._devices = devices
@@ -80,6 +82,7 @@ class Publisher:
         self._besides = besides
         self._command = command
         self._heard = heard
+        self._tell_described = described
         self._link: Link | None = None
         self._may_publish = False
         self._has_left = False
@@ -214,6 +217,12 @@ class Publisher:
         elif name in self._devices:
             self._asked.add(name)
 
+    def say_all(self) -> None:
+        """Publish everything anew with the next tick: somebody has just come who knows nothing."""
+        if self._may_publish:
+            self._publish((self._birth(),))
+        self._asked.update(self._devices)
+
     def publish(self, message: Message) -> None:
         """Say something besides: a receipt. What can't be said now is lost."""
         if self._may_publish:
@@ -295,12 +304,11 @@ class Publisher:
         revisions = {name: device.revision for name, device in self._devices.items()}
         if revisions == self._described:
             return
-        value = {
-            "base": self._base,
-            "devices": [device.description() for device in self._devices.values()],
-        }
+        devices = [device.description() for device in self._devices.values()]
+        value = {"base": self._base, "devices": devices}
         if self._publish((retained_json(f"{self._base}/bridge/devices", value),)):
             self._described = revisions
+            self._tell_described(devices)
 
     def _publish_health(self) -> None:
         """At once when a device comes, goes or fails otherwise than before; else now and then."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
+from gateway.home_assistant.override import check_entity
 from gateway.points.names import MAX_SLUG_CHARACTERS
 from gateway.points.writing import Write, check_write
 from gateway.section import Section
@@ -226,6 +227,16 @@ class PointConfig(Section):
     )
     report: ReportConfig = Field(
         default=ReportConfig(), description="When its values are published."
+    )
+    home_assistant: Annotated[
+        Mapping[str, Any] | None,
+        PlainValidator(check_entity),
+        WithJsonSchema({"anyOf": [{"type": "object"}, {"const": False}]}),
+    ] = Field(
+        default={},
+        description="What to tell Home Assistant otherwise, key by key; null takes a key away, and"
+        " false leaves the point out.",
+        examples=[{"device_class": "opening"}],
     )
 
     @property

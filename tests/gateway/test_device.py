@@ -138,8 +138,8 @@ def test_the_description_has_listed_and_seen_points_and_what_the_reader_knows() 
             "temperature": {"unit": "°C", "type": "number"},
             "cpu_percent": {"unit": "%", "name": "CPU"},
             "mode": {"type": "enum", "options": ["auto", "manual"]},
-            "pressure": {},
-            "memory_percent": {"unit": "%"},
+            "pressure": {"type": "number"},
+            "memory_percent": {"unit": "%", "type": "number"},
         },
     }
 
@@ -268,7 +268,8 @@ def test_what_was_learned_is_described_and_described_anew_only_when_it_doubles_o
         stage.say(t=1)
         stage.wait(seconds)
         revisions.append(stage.device.revision)
-    assert stage.device.description()["points"] == {"t": {"expire_after_s": 100, "interval_s": 20}}
+    known = {"type": "number", "expire_after_s": 100, "interval_s": 20}
+    assert stage.device.description()["points"] == {"t": known}
     assert len(set(revisions)) == 3, "seen, learned, learned anew"
     assert stage.device.expire_after_s("t") == 100
     assert stage.device.expire_after_s("unheard") == 0

@@ -202,7 +202,8 @@ def test_a_new_point_is_announced(publisher: Publisher, wire: Wire) -> None:
     publisher.measured([said("boiler", t=1)], NOW_S)
     publisher.tick(NOW_S)
     devices = json.loads(wire.take()[f"{BASE}/bridge/devices"])["devices"]
-    assert devices[0] == {"name": "boiler", "points": {"button": {"type": "event"}, "t": {}}}
+    points = {"button": {"type": "event"}, "t": {"type": "number"}}
+    assert devices[0] == {"name": "boiler", "points": points}
 
 
 def test_what_was_learned_of_a_point_is_announced(publisher: Publisher, wire: Wire) -> None:
@@ -213,7 +214,7 @@ def test_what_was_learned_of_a_point_is_announced(publisher: Publisher, wire: Wi
     announced = [one for one in wire.published if one.topic == f"{BASE}/bridge/devices"]
     assert len(announced) == 3, "at first, when the point was seen, and when it was learned"
     points = json.loads(announced[-1].payload)["devices"][0]["points"]
-    assert points["t"] == {"expire_after_s": 5, "interval_s": 1}
+    assert points["t"] == {"type": "number", "expire_after_s": 5, "interval_s": 1}
 
 
 def test_a_silent_point_is_stale_in_the_state_a_second_later_at_most(

@@ -20,6 +20,7 @@ from broker.native.packet import (
     Pubrec,
     Pubrel,
 )
+from broker.native.properties import EMPTY
 from broker.native.reason import Reason
 from broker.native.replies import Replies
 from broker.native.routed import Routed
@@ -34,10 +35,9 @@ RECEIVE_MAXIMUM = 1000
 MAX_VERDICTS = 1000
 """Topics for which a client's right to publish is remembered; beyond it they are judged anew."""
 
-MAX_OPEN_TOPICS = 1000
-MAX_OPEN_LENGTH = 100
-"""Topics, and the characters of one, whose QoS 0 messages go on as they come; beyond either they go
-the longer way, once or always."""
+MAX_LENGTH = 100
+"""Characters of a topic of which anything is remembered; with more, each message goes the long way.
+"""
 
 _SUCCESS, _NOT_FOUND = Reason.SUCCESS, Reason.PACKET_IDENTIFIER_NOT_FOUND
 _NOT_AUTHORIZED = Reason.NOT_AUTHORIZED
@@ -83,8 +83,8 @@ class Publishing:
         reason = self._route(packet, topic)
         if packet.qos is AT_LEAST_ONCE:
             self._replies.settle(Puback(packet.packet_id, self._replies.reason(reason)), since)
-        elif packet.raw is not None and reason is not _NOT_AUTHORIZED:
-            self._open(topic)
+        elif reason is not _NOT_AUTHORIZED:
+            self._open(packet, topic)
 
     def _publish_exactly_once(self, packet: Publish, topic: str) -> None:
         session, packet_id, is_5 = self._session, packet.packet_id, self._version is V5
@@ -131,19 +131,19 @@ class Publishing:
     def _may_publish(self, topic: str) -> bool:
         verdict = self._verdicts.get(topic)
         if verdict is None:
-            if len(self._verdicts) >= MAX_VERDICTS:
-                self._verdicts.clear()
             session = self._session
-            verdict = self._verdicts[topic] = not topic.startswith("$") and self._core.policy.may(
+            verdict = not topic.startswith("$") and self._core.policy.may(
                 session.user, Action.PUBLISH, topic, client_id=session.client_id
             )
+            if len(self._verdicts) >= MAX_VERDICTS:
+                self._verdicts.clear()
+            if len(topic) <= MAX_LENGTH:
+                self._verdicts[topic] = verdict
         return verdict
 
-    def _open(self, topic: str) -> None:
-        """Let the next messages to a topic go on as they come."""
-        if len(topic) <= MAX_OPEN_LENGTH:
-            if len(self._open_topics) >= MAX_OPEN_TOPICS:
-                self._open_topics.clear()
+    def _open(self, packet: Publish, topic: str) -> None:
+        """Let the next messages to a topic go on as they come, if they are like this one."""
+        if not packet.retain and packet.properties is EMPTY and len(topic) <= MAX_LENGTH:
             self._core.remember(topic, self._open_topics)
 
     def _resolve_alias(self, alias: int, topic: str) -> str:

@@ -18,8 +18,8 @@ MAX_CACHED_ROUTES = 1_000_000
 """Topics whose receivers are remembered, and those of all of them together; beyond either all are
 forgotten and found again."""
 
-MAX_REMEMBERING = 10_000
-"""Caches of others that are emptied when subscriptions change; beyond it they are emptied, too."""
+MAX_REMEMBERED = 200_000
+"""Topics in caches of others, all together, 60 MB; beyond it these caches are emptied."""
 
 MAX_OF_ONE = 20_000
 MAX_BYTES = 256 * 1024 * 1024
@@ -140,7 +140,8 @@ class Router(Generic[R]):
         self._routes: dict[str, Routes[R]] = {}
         self._cached = 0
         self._alike: dict[frozenset[_Subscribers[R]], Routes[R]] = {}
-        self._remembering: list[dict[bytes, Routes[R]]] = []
+        self._caches: list[dict[bytes, Routes[R]]] = []
+        self._remembered = 0
         self.count = 0
         """Subscriptions in force."""
         self.bytes = 0
@@ -229,27 +230,33 @@ class Router(Generic[R]):
             found = self._routes[topic] = self._find(topic)
         return found
 
-    def remember(self, topic: str, by_name: dict[bytes, Routes[R]]) -> None:
-        """Note who gets the messages of a topic in somebody's own cache, empty when that changes.
+    def remember(self, topic: str, cache: dict[bytes, Routes[R]]) -> None:
+        """Note in somebody's own cache who gets the messages of a topic, until that changes.
 
-        Not where some of them are chosen for each message anew. Whoever owns it bounds it.
+        Not where some of them are chosen for each message anew.
         """
         routes = self.routes(topic)
         if routes.groups:
             return
-        if not by_name:
-            if len(self._remembering) >= MAX_REMEMBERING:
-                self._forget_routes()
-            self._remembering.append(by_name)
-        by_name[topic.encode()] = routes
+        if self._remembered >= MAX_REMEMBERED:
+            self._empty_caches()
+        if not cache:
+            self._caches.append(cache)
+        name = topic.encode()
+        self._remembered += name not in cache
+        cache[name] = routes
 
     def _forget_routes(self) -> None:
         self._routes.clear()
         self._alike.clear()
         self._cached = 0
-        for by_name in self._remembering:
-            by_name.clear()
-        self._remembering.clear()
+        self._empty_caches()
+
+    def _empty_caches(self) -> None:
+        for cache in self._caches:
+            cache.clear()
+        self._caches.clear()
+        self._remembered = 0
 
     def _find(self, topic: str) -> Routes[R]:
         """Topics that the same filters match have the same routes."""

@@ -179,8 +179,8 @@ def test_where_one_of_several_is_chosen_nothing_is_remembered() -> None:
     assert known == {}
 
 
-def test_those_who_remember_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("broker.native.router.MAX_REMEMBERING", 3)
+def test_what_others_remember_is_bounded_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("broker.native.router.MAX_REMEMBERED", 6)
     router: Router[Receiver] = Router()
     caches: list[dict[bytes, Routes[Receiver]]] = [{} for _ in range(4)]
     for known in caches:

@@ -11,10 +11,15 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from webui.errors import RefusedError
+from webui.door import Refusal
+from webui.http_error import denied
 from webui.identity import identity_of
 from webui.operation import Operation
 from webui.state import WebState
+
+NOT_FOR_ALL = Refusal(
+    401, "unauthorized", "Log in with a user of Fieldgate to see the metrics", challenge=True
+)
 
 Source = Callable[[], Iterable[Metric]]
 """What some part of the program has counted so far."""
@@ -41,7 +46,7 @@ async def metrics(request: Request) -> Response:
     """`GET /metrics`: for Prometheus. Where users exist, one of them must ask."""
     identity = identity_of(request.scope)
     if identity.user is None and not identity.may_administer():
-        raise RefusedError("unauthorized", "Log in with a user of Fieldgate to see the metrics")
+        return denied(NOT_FOR_ALL, is_browser=False)
     state: WebState = request.app.state.web
     headers = {"content-type": CONTENT_TYPE_PLAIN_0_0_4, "cache-control": "no-store"}
     return Response(generate_latest(state.metrics), headers=headers)

@@ -255,6 +255,7 @@ async def test_where_users_exist_one_of_them_must_ask(
     async with serving(users=users) as web, httpx.AsyncClient(base_url=web.url) as http:
         response = await http.get("/metrics", auth=(user, "right") if user else None)
         assert response.status_code == status
+        assert ("www-authenticate" in response.headers) is (status == 401)
     users.close()
 
 

@@ -33,7 +33,7 @@ MORE_THAN_A_SCHEMA_SAYS = {
 schema = schemathesis.openapi.from_dict(openapi_document(OPERATIONS, version="1"))
 # The same in each run: among many thousands, schemathesis takes a few for wrong that are not, as
 # `filter=true`, which is no text in JSON and is one in a URL.
-at_ease = settings(max_examples=50, derandomize=True, suppress_health_check=list(HealthCheck))
+at_ease = settings(max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")

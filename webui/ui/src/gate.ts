@@ -19,8 +19,6 @@ const BACKFILL = 3;
 const KEPT_GAPS = 20;
 const KEPT_CHARTS = 8;
 export const CHART_WINDOW_MS = 5 * 60_000;
-/** So far back history is asked for: the newest value of a slow topic is older than the window. */
-const PAST_MS = 60 * 60_000;
 /** The little lines begin this long before the page was opened, if the server's log still knows. */
 const SPARK_WINDOW_MS = 60_000;
 /** But a busy server is not asked for more messages than this for them. */
@@ -213,8 +211,7 @@ export class Gate {
   }
 
   async #fillWithPast(topic: string, ring: SampleRing): Promise<void> {
-    const from = serverClock.at(Date.now()) - PAST_MS;
-    for (const { time, value } of await fetchPast(this.root, topic, from)) ring.push(time, value);
+    for (const { time, value } of await fetchPast(this.root, topic)) ring.push(time, value);
   }
 
   endChart(): void {

@@ -17,10 +17,10 @@ export function parsePast(text: string): readonly Sample[] | null {
   return times.map((time, index) => ({ time, value: means[index] ?? Number.NaN }));
 }
 
-/** What a topic was since `from`, by the server's clock; nothing where nobody recorded it or we may not know. */
-export async function fetchPast(root: URL, topic: string, from: number): Promise<readonly Sample[]> {
+/** What a topic was in the last hour, by the server's clock; nothing where nobody recorded it or we may not know. */
+export async function fetchPast(root: URL, topic: string): Promise<readonly Sample[]> {
   const url = new URL('api/history', root);
-  url.search = new URLSearchParams({ topic, from: String(Math.floor(from)), points: String(POINTS) }).toString();
+  url.search = new URLSearchParams({ topic, points: String(POINTS) }).toString();
   try {
     const answer = await fetch(url, { cache: 'no-store', signal: AbortSignal.timeout(PATIENCE_MS) });
     return (answer.ok ? parsePast(await answer.text()) : null) ?? [];

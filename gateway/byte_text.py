@@ -1,4 +1,4 @@
-"""Bytes as people write them in the config: text, or `hex:AA 55`. Pure."""
+"""Bytes as people write and read them: text, or hexadecimal digits. Pure."""
 
 from __future__ import annotations
 
@@ -34,3 +34,11 @@ def _check(text: str) -> str:
 
 ByteText = Annotated[str, Field(min_length=1, max_length=1_024), AfterValidator(_check)]
 """A key of the config that holds bytes; `bytes_of` makes them of it."""
+
+
+def printable(frame: bytes) -> str:
+    """A frame as text that can't play tricks with a terminal; in hexadecimal digits if binary."""
+    if sum(byte < 32 and byte not in b"\t\x1b" for byte in frame) * 4 > len(frame):
+        return frame.hex(" ")
+    text = frame.decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

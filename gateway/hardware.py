@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from broker.link import Connect, Message
+from gateway.byte_text import printable
 from gateway.commands.crew import Crew
 from gateway.commands.desk import Desk, Order, Writable
 from gateway.config import DeviceConfig
@@ -224,10 +225,9 @@ def _counts(reader: SupervisedReader) -> Mapping[str, object]:
 
 
 def _told(bad: BadFrame) -> Mapping[str, str]:
-    """A bad frame for people: as text where it is some, else in hexadecimal digits."""
-    text = bad.content.decode(errors="replace")
-    content = {"text": text} if text.isprintable() else {"hex": bad.content.hex(" ")}
-    return {"time": iso_time(bad.time_ms), "reason": bad.reason, "why": bad.why, **content}
+    """A bad frame for people."""
+    content = printable(bad.content)
+    return {"time": iso_time(bad.time_ms), "reason": bad.reason, "why": bad.why, "content": content}
 
 
 def _announcer(

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from gateway.byte_text import printable
 from gateway.decoders import AnyDecoder, build
 from gateway.decoders.csv import CsvConfig
 from gateway.decoders.json import JsonConfig
@@ -97,14 +98,6 @@ def candidates(frame: bytes) -> Iterator[AnyDecoder]:
         if 0 < (count := frame.count(delimiter.encode())) < MAX_COLUMNS:
             columns = [f"column_{number}" for number in range(1, count + 2)]
             yield CsvConfig(type="csv", columns=columns, delimiter=delimiter)
-
-
-def printable(frame: bytes) -> str:
-    """A frame as text that can't play tricks with a terminal; in hexadecimal digits if binary."""
-    if sum(byte < 32 and byte not in b"\t\x1b" for byte in frame) * 4 > len(frame):
-        return frame.hex(" ")
-    text = frame.decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def device_lines(port: SerialConfig, decoder: AnyDecoder, framing: AnyFraming = LINES) -> str:

@@ -87,6 +87,23 @@ async def test_a_point_that_fell_silent_is_named_and_a_press_is_seen(
         await expect(card.locator(".silent")).to_be_hidden()
 
 
+async def test_bad_frames_are_told_on_the_card(page: Page, tmp_path: Path) -> None:
+    with (
+        serial_line(tmp_path) as boiler,
+        running(tmp_path, SERIAL.format(port=boiler.path)) as fieldgate,
+    ):
+        await page.goto(fieldgate.page_url)
+        card = page.locator("fg-device", has_text="Boiler")
+        await expect(card.get_by_text("Online")).to_be_visible()
+        boiler.say(b"partial\n<b>hello</b>\n\x00\xff\ntemperature=21.5\n")
+        await expect(card.locator("fg-point", has_text="Flow temperature")).to_contain_text("21.5")
+        boiler.unplug()  # its health is published at once
+        await card.get_by_text("3 bad frames").click()
+        await expect(card.get_by_text("holds no pair, such as T=21.5").first).to_be_visible()
+        await expect(card.get_by_text("<b>hello</b>")).to_be_visible()
+        await expect(card.get_by_text("00 ff")).to_be_visible()
+
+
 async def test_topics_are_found_and_a_chart_opens(page: Page, tmp_path: Path) -> None:
     with running(tmp_path) as fieldgate:
         await page.goto(f"{fieldgate.page_url}/#/topics")

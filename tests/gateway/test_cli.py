@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 
 import gateway
+from gateway.byte_text import printable
 from gateway.config import Config
 from gateway.config_file import load
 from gateway.decoders import DecoderConfig
 from gateway.decoders.csv import CsvConfig
 from gateway.decoders.regex import RegexConfig
 from gateway.errors import ReaderError
-from gateway.monitor import Monitor, candidates, device_lines, printable
+from gateway.monitor import Monitor, candidates, device_lines
 from gateway.port_list import FoundPort
 from gateway.readers.reader import READ_TIMEOUT_S
 from gateway.readers.serial_config import SerialConfig

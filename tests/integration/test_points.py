@@ -117,4 +117,4 @@ async def test_binary_frames_become_points_and_bad_ones_are_seen_in_the_health(
             health = json.loads(session.values["fieldgate/bridge/health"])["devices"]["meter"]
             assert health["rejected"] == {"checksum": 1}
             (bad,) = health["bad_frames"]
-            assert (bad["hex"], bad["why"]) == ("02 00 d7 01 00 03", "doesn't fit its checksum")
+            assert (bad["content"], bad["why"]) == ("02 00 d7 01 00 03", "doesn't fit its checksum")

@@ -31,6 +31,21 @@ export interface Availability {
   readonly reason: string;
 }
 
+/** Something of what the hardware said that made no sense; `content` is its beginning. */
+export interface BadFrame {
+  readonly time: number;
+  readonly why: string;
+  readonly content: string;
+}
+
+/** How a device's reader is, from the topic `<base>/bridge/health`. */
+export interface DeviceHealth {
+  readonly reason: string;
+  /** How many frames made no sense so far, and the newest of them, the newest first. */
+  readonly rejected: number;
+  readonly badFrames: readonly BadFrame[];
+}
+
 export interface PointView {
   readonly point: string;
   readonly topic: string;
@@ -53,9 +68,12 @@ export interface DeviceView {
   /** When the device last said anything, by the server's clock; null for never. */
   readonly lastSeen: number | null;
   readonly points: readonly PointView[];
+  readonly rejected: number;
+  readonly badFrames: readonly BadFrame[];
 }
 
 const UNKNOWN: Availability = { state: 'unknown', reason: '' };
+const HEALTHY: DeviceHealth = { reason: '', rejected: 0, badFrames: [] };
 
 export function parseDeviceList(payload: string): DeviceList | null {
   const list = parseObject(payload);
@@ -95,13 +113,29 @@ export function eventType(payload: string): string {
   return type === '' ? payload : label(type);
 }
 
-/** Why each device is as it is, in the reader's words, from the topic `<base>/bridge/health`. */
-export function parseReasons(payload: string): ReadonlyMap<string, string> {
+/** How each device's reader is, from the topic `<base>/bridge/health`. */
+export function parseHealth(payload: string): ReadonlyMap<string, DeviceHealth> {
   const devices = parseObject(payload)?.['devices'];
   if (!isObject(devices)) return new Map();
   return new Map(
-    Object.entries(devices).map(([name, said]) => [name, isObject(said) ? textOf(said['reason']) : '']),
+    Object.entries(devices).map(([name, said]) => [name, isObject(said) ? deviceHealth(said) : HEALTHY]),
   );
+}
+
+function deviceHealth(said: Record<string, unknown>): DeviceHealth {
+  const counts = isObject(said['rejected']) ? Object.values(said['rejected']) : [];
+  const frames = Array.isArray(said['bad_frames']) ? said['bad_frames'].filter(isObject) : [];
+  return {
+    reason: textOf(said['reason']),
+    rejected: counts.reduce<number>((sum, count) => sum + (typeof count === 'number' ? count : 0), 0),
+    badFrames: frames
+      .map((frame) => ({
+        time: Date.parse(textOf(frame['time'])),
+        why: textOf(frame['why']),
+        content: textOf(frame['content']),
+      }))
+      .reverse(),
+  };
 }
 
 export function parseAvailability(payload: string): Availability {
@@ -114,7 +148,7 @@ export function parseAvailability(payload: string): Availability {
 export class DeviceBoard {
   #list: DeviceList;
   #views: readonly DeviceView[] = [];
-  #reasons: ReadonlyMap<string, string> = new Map();
+  #health: ReadonlyMap<string, DeviceHealth> = new Map();
   readonly #points = new Map<string, Set<string>>();
 
   constructor(list: DeviceList) {
@@ -144,7 +178,7 @@ export class DeviceBoard {
       this.#points.clear();
     }
     const touched = new Set<string>();
-    if (everything || change.topics.has(`${this.base}/bridge/health`)) this.#noteReasons(store, touched);
+    if (everything || change.topics.has(`${this.base}/bridge/health`)) this.#noteHealth(store, touched);
     for (const topic of everything ? store.topics() : change.topics) this.#note(topic, store, touched);
     if (!everything && touched.size === 0) return this.#views;
     const before = new Map(this.#views.map((view) => [view.name, view]));
@@ -155,11 +189,12 @@ export class DeviceBoard {
     return this.#views;
   }
 
-  #noteReasons(store: Store, touched: Set<string>): void {
-    const before = this.#reasons;
-    this.#reasons = parseReasons(store.get(`${this.base}/bridge/health`)?.payload ?? '');
+  #noteHealth(store: Store, touched: Set<string>): void {
+    const before = this.#health;
+    this.#health = parseHealth(store.get(`${this.base}/bridge/health`)?.payload ?? '');
     for (const { name } of this.#list.devices) {
-      if (before.get(name) !== this.#reasons.get(name)) touched.add(name);
+      const [was, is] = [before.get(name), this.#health.get(name)];
+      if (was?.reason !== is?.reason || was?.rejected !== is?.rejected) touched.add(name);
     }
   }
 
@@ -200,13 +235,16 @@ export class DeviceBoard {
     });
     const said = store.get(`${own}/availability`);
     const availability = said === undefined ? UNKNOWN : parseAvailability(said.payload);
-    const reason = availability.reason === '' ? (this.#reasons.get(device.name) ?? '') : availability.reason;
+    const health = this.#health.get(device.name) ?? HEALTHY;
+    const reason = availability.reason === '' ? health.reason : availability.reason;
     return {
       name: device.name,
       reader: device.reader,
       availability: { ...availability, reason },
       lastSeen: lastSeen(state['time'], points),
       points,
+      rejected: health.rejected,
+      badFrames: health.badFrames,
     };
   }
 }

@@ -129,6 +129,8 @@ export const text = {
     staleTitle: (name: string, seconds: number | null) =>
       `${name} has been silent for longer than usual${seconds === null ? '' : ` (${text.devices.usually(seconds)})`}: this value is old.`,
     points: (count: number) => plural(count, 'point', 'points'),
+    badFrames: (count: number) => plural(count, 'bad frame', 'bad frames'),
+    badFrame: (why: string) => `A frame ${why}`,
     summary: (online: number, all: number) => `${online} of ${all} online`,
     age: (age: string, when: string) => `${age}, at ${when}`,
   },

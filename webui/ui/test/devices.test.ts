@@ -90,6 +90,22 @@ test('a point that the state calls stale is stale, and how often it was heard is
   expect(eventType('press')).toBe('press');
 });
 
+test('bad frames are counted and shown newest first', () => {
+  const stage = new Stage();
+  const frames = [
+    { time: '2026-11-21T08:15:30.250Z', why: 'holds no pair', content: 'hello' },
+    { time: '2026-11-21T08:15:31.250Z', why: "doesn't fit its checksum", content: '02 ff' },
+  ];
+  const boiler = { reason: '', rejected: { checksum: 3, undecodable: 1 }, bad_frames: frames };
+  stage.put('bridge/health', JSON.stringify({ devices: { boiler, host: 5 } }));
+  expect(stage.view('boiler')?.rejected).toBe(4);
+  expect(stage.view('boiler')?.badFrames.map(({ why, content }) => [why, content])).toEqual([
+    ["doesn't fit its checksum", '02 ff'],
+    ['holds no pair', 'hello'],
+  ]);
+  expect(stage.view('host')?.badFrames).toEqual([]);
+});
+
 test('what is in the tree but not in the list is no card', () => {
   const stage = new Stage();
   stage.put('stranger/x', '1');

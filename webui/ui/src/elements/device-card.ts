@@ -116,6 +116,33 @@ export class DeviceCard extends LitElement {
         opacity: 0.55;
       }
 
+      details {
+        padding: 0 16px 12px;
+        color: var(--ink-soft);
+        font-size: 0.85em;
+      }
+
+      summary {
+        width: fit-content;
+        cursor: pointer;
+      }
+
+      dl {
+        margin: 6px 0 0;
+      }
+
+      dt {
+        margin-top: 6px;
+      }
+
+      dd {
+        margin: 0;
+        color: var(--ink);
+        font-family: var(--mono);
+        overflow-wrap: anywhere;
+        white-space: pre-wrap;
+      }
+
       .none {
         padding: 2px 16px 18px;
         color: var(--ink-soft);
@@ -147,6 +174,7 @@ export class DeviceCard extends LitElement {
                 </li>`,
             )}
           </ul>`}
+      ${this.#badFrames()}
     </article>`;
   }
 
@@ -164,6 +192,21 @@ export class DeviceCard extends LitElement {
         ? `, ${text.devices.usually(interval)}`
         : nothing}
     </p>`;
+  }
+
+  #badFrames(): TemplateResult | typeof nothing {
+    const { rejected, badFrames } = this.device;
+    if (badFrames.length === 0) return nothing;
+    return html`<details>
+      <summary>${text.devices.badFrames(rejected)}</summary>
+      <dl>
+        ${badFrames.map(
+          ({ time, why, content }) =>
+            html`<dt>${moment(time, serverNow())} ${text.devices.badFrame(why)}</dt>
+              <dd>${content}</dd>`,
+        )}
+      </dl>
+    </details>`;
   }
 
   #badge(): TemplateResult {

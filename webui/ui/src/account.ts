@@ -54,7 +54,7 @@ export class Account {
   constructor(
     private readonly root: URL,
     private readonly isCalm: () => boolean,
-    private readonly changed: () => void,
+    private readonly told: () => void,
   ) {}
 
   /** Ask who we are: now, and again by itself. */
@@ -112,10 +112,9 @@ export class Account {
   }
 
   #enter(me: Me | null): void {
-    const same = this.isOut === (me === null) && JSON.stringify(me) === JSON.stringify(this.me);
     this.me = me;
     this.isOut = me === null;
-    if (!same) this.changed();
+    this.told();
   }
 
   #post(path: string, body: object): Promise<Response> {

@@ -75,7 +75,7 @@ export const text = {
     checking: 'Checking…',
     cancel: 'Go on without',
     noAnswer: 'Fieldgate did not answer. Try again in a moment.',
-    ended: 'Your login has ended: it was too old, or your password or groups have changed.',
+    ended: 'Your login has ended: you logged out in another tab, it was too old, or your password or groups have changed.',
     logOut: 'Log out',
     logOutTitle: (user: string) => `Logged in as ${user}`,
     rightsChanged: (when: string) =>

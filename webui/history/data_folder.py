@@ -118,6 +118,8 @@ def _database(path: Path, settings: HistorySettings) -> tuple[Database, Tidying]
 
 
 def _put_aside(path: Path, error: Exception) -> None:
+    for earlier in path.parent.glob(f"{path.name}.corrupt-*"):  # each may be as large as history
+        earlier.unlink()
     stamp = time.strftime("%Y%m%d-%H%M%S")
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
     for suffix in ("", "-wal", "-shm"):
@@ -125,5 +127,8 @@ def _put_aside(path: Path, error: Exception) -> None:
         if part.exists():
             part.rename(f"{aside}{suffix}")
     log.error(
-        "%s is damaged (%s): it is kept as %s, and history begins anew.", path, error, aside.name
+        "%s is damaged (%s): it is kept as %s until that happens again, and history begins anew.",
+        path,
+        error,
+        aside.name,
     )

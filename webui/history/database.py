@@ -166,18 +166,18 @@ class Database:
 
     def _prepare(self, path: Path) -> None:
         run = self.file.execute
-        run("PRAGMA auto_vacuum = INCREMENTAL")
-        run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = NORMAL")
-        run(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        run(f"PRAGMA journal_size_limit = {_CHECKPOINT_PAGES * PAGE_BYTES}")
-        self.bound()
         (found,) = self.row("PRAGMA user_version")
         if found > VERSION:
             raise HistoryError(
                 f"{path} was written by a newer Fieldgate (its schema is {found}, ours is"
                 f" {VERSION}): use that version, or move the file away to start without it."
             )
+        run("PRAGMA auto_vacuum = INCREMENTAL")
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = NORMAL")
+        run(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        run(f"PRAGMA journal_size_limit = {_CHECKPOINT_PAGES * PAGE_BYTES}")
+        self.bound()
         for version, migration in enumerate(_MIGRATIONS[found:], found + 1):
             self.file.executescript(
                 f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {version}; COMMIT;"

@@ -15,7 +15,7 @@ from webui.history.backlog import measurements
 from webui.history.batch import Batch
 from webui.history.bucket import Bucket
 from webui.history.number import EARLIEST_MS, fields_of, json_of, moment_of, number_of
-from webui.history.series import NOTHING, Naming, SeriesKey, Target
+from webui.history.series import MAX_NAME_CHARACTERS, NOTHING, Naming, SeriesKey, Target
 
 _BYTES_A_MESSAGE = 20
 """So many bytes of JSON take as long as a plain number."""
@@ -25,12 +25,14 @@ _BYTES_A_MESSAGE = 20
 class RecorderLimits:
     """Every bound of the recorder; beyond each, what is new is passed over and counted.
 
-    `waiting` are messages that nobody has looked at, `buckets` what waits for the disk (some
+    `waiting` are messages that nobody has looked at, and `waiting_bytes` their payloads (a backlog
+    takes longer to look at than to send); `buckets` is what waits for the disk (some
     250 bytes each), `series` what the file may hold for ever, `topics` remembered ones: at that
     bound all of them are looked up anew.
     """
 
     waiting: int = 20_000
+    waiting_bytes: int = 64 * 1024 * 1024
     buckets: int = 200_000
     series: int = 20_000
     topics: int = 100_000
@@ -61,6 +63,7 @@ class _Burst:
     messages: Sequence[Message]
     time_ms: int
     is_replay: bool
+    size: int
 
 
 class Recorder:
@@ -84,6 +87,7 @@ class Recorder:
         self._bursts: deque[_Burst] = deque()
         self._place = 0
         self._waiting = 0
+        self._waiting_bytes = 0
         self._batch = Batch(batch)
         self._writing: Batch | None = None
         self._room = self.limits.buckets
@@ -108,15 +112,18 @@ class Recorder:
 
     def take(self, messages: Sequence[Message], time_ms: int, *, is_replay: bool) -> None:
         """Put a burst aside; a replay's retained messages are no news, but for the device list."""
-        if not messages:
-            return
-        if self._waiting + len(messages) > self.limits.waiting:
+        size = sum([len(each.payload) for each in messages])
+        if (
+            self._waiting + len(messages) > self.limits.waiting
+            or self._waiting_bytes + size > self.limits.waiting_bytes
+        ):
             self.counts.skipped += len(messages)
-            messages = [each for each in messages if each.topic == self._naming.device_list]
-            if not messages:
-                return
-        self._waiting += len(messages)
-        self._bursts.append(_Burst(messages, time_ms, is_replay))
+            messages = [each for each in messages if each.topic == self._naming.device_list][-1:]
+            size = 0
+        if messages:
+            self._waiting += len(messages)
+            self._waiting_bytes += size
+            self._bursts.append(_Burst(messages, time_ms, is_replay, size))
 
     def drain(self, most: int) -> bool:
         """Look at about so many messages, large ones counting as many; whether there are more."""
@@ -136,17 +143,13 @@ class Recorder:
             self._waiting -= place - began
             self._place = place
             if place == end:
-                self._bursts.popleft()
+                self._waiting_bytes -= self._bursts.popleft().size
                 self._place = 0
         return bool(self._bursts)
 
     def _record(self, message: Message, now_ms: int) -> int:
         """Record what there is to record; what that costs, in plain messages."""
-        target = self._targets.get(message.topic)
-        if target is None:
-            if len(self._targets) >= self.limits.topics:
-                self._targets.clear()
-            target = self._targets[message.topic] = self._naming.target(message.topic)
+        target = self._targets.get(message.topic) or self._find_target(message.topic)
         if target is NOTHING:
             return 1
         payload = message.payload
@@ -163,6 +166,14 @@ class Recorder:
         else:
             self._record_backlog(target.backlog_of, payload, now_ms)
         return 1 + len(payload) // _BYTES_A_MESSAGE
+
+    def _find_target(self, topic: str) -> Target:
+        if len(topic) > MAX_NAME_CHARACTERS:
+            return NOTHING
+        if len(self._targets) >= self.limits.topics:
+            self._targets.clear()
+        target = self._targets[topic] = self._naming.target(topic)
+        return target
 
     def _record_fields(self, keys: Mapping[str, SeriesKey], payload: bytes, now_ms: int) -> None:
         said = json_of(payload)

@@ -15,6 +15,8 @@ _NOT_POINTS = frozenset({"availability", "set", "get", "result", "backlog"})
 _NO_DEVICE = "bridge"
 
 MAX_DEVICES = 10_000
+MAX_NAME_CHARACTERS = 500
+"""A topic or point of a longer name is not recorded: names are kept in memory, all of them."""
 
 
 class SeriesKey(NamedTuple):
@@ -128,4 +130,5 @@ class Naming:
 
 def is_point(name: str) -> bool:
     """Whether a topic level below a device is a point of it."""
-    return name != "" and "/" not in name and name not in _NOT_POINTS
+    is_level = 0 < len(name) <= MAX_NAME_CHARACTERS and "/" not in name
+    return is_level and name not in _NOT_POINTS

@@ -168,6 +168,7 @@ async def test_a_damaged_file_is_put_aside_at_the_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / FILE).write_bytes(b"no database " * 1000)
+    (tmp_path / f"{FILE}.corrupt-20200101-000000").write_bytes(b"of another time")
     async with recording(tmp_path) as past:
         hear(past, 1)
         assert list((await asked(past)).mean) == [1.0]

@@ -169,6 +169,27 @@ def test_what_comes_faster_than_it_may_be_looked_at_is_passed_over_but_for_the_d
     assert one.series == 2
 
 
+def test_large_payloads_wait_up_to_a_bound_and_are_passed_over_beyond_it() -> None:
+    one = recorder(limits=RecorderLimits(waiting_bytes=100))
+    large = Message("picture", b"x" * 60)
+    one.take([large, Message(TOPIC, b"1")], NOON_MS, is_replay=False)
+    one.take([large, Message(TOPIC, b"1")], NOON_MS, is_replay=False)
+    assert (one.waiting, one.counts.skipped) == (2, 2)
+    one.drain(ALL)
+    one.take([large, Message(TOPIC, b"1")], NOON_MS, is_replay=False)
+    one.drain(ALL)
+    assert (one.counts.samples, one.counts.skipped) == (2, 2)
+
+
+def test_names_that_are_too_long_are_not_recorded() -> None:
+    one = recorder(RecordedTopics("#"))
+    hear(one, "1", topic="x" * 501)
+    hear(one, json.dumps({"time": NOON_MS, "y" * 501: 1}), topic="fieldgate/boiler/backlog")
+    assert one.series == 0
+    hear(one, "1", topic="x" * 500)
+    assert one.series == 1
+
+
 def test_an_empty_burst_is_nothing() -> None:
     one = recorder()
     one.take([], NOON_MS, is_replay=False)

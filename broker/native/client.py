@@ -72,7 +72,9 @@ class Client:
         self._conversation.forward(run)
 
     def fail(self, error: PacketError) -> None:
-        """Say goodbye to a client that broke the rules."""
+        """Say goodbye to a client that broke the rules, and count why."""
+        ended = self._core.counters.ended
+        ended[error.reason] = ended.get(error.reason, 0) + 1
         if self._conversation is not None:
             self.end(error.reason, str(error))
             return
@@ -123,7 +125,7 @@ class Client:
             self._refuse(Reason.BAD_AUTHENTICATION_METHOD, "no authentication method is known")
             return
         self._connection.complete()
-        answer = self._core.admitted(
+        answer = self._core.rights.admitted(
             connect.username,
             must_log_in=self._connection.must_log_in,
             known_as=self._connection.known_as,
@@ -136,7 +138,7 @@ class Client:
         self._joining = asyncio.get_running_loop().create_task(self._join_checked(connect))
 
     async def _join_checked(self, connect: Connect) -> None:
-        user, reason = await self._core.authenticate(
+        user, reason = await self._core.rights.authenticate(
             connect.username or "", connect.password or b"", self._connection.peer_host
         )
         self._joining = None

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from broker.access import ANONYMOUS, Action, Policy, User, Users
-from broker.errors import PasswordsBusyError, TooManyAttemptsError
+from broker.access import Action, Policy, User, Users
 from broker.native.backlog import Backlog
 from broker.native.batch import WillRow
 from broker.native.client import Client
@@ -22,6 +21,7 @@ from broker.native.packet import Will
 from broker.native.reason import Reason
 from broker.native.record import OFF_STORE, Store
 from broker.native.retained import RetainedMessages
+from broker.native.rights import Rights
 from broker.native.routed import Routed, forwarded
 from broker.native.router import Grant, Route, Router, Routes
 from broker.native.wills import Wills
@@ -69,6 +69,7 @@ class Census:
     sessions: int
     """MQTT sessions, whether their clients are connected or away."""
     subscriptions: int
+    subscriptions_bytes: int
     retained: int
     waiting: int
     """Messages that clients have not acknowledged."""
@@ -91,8 +92,7 @@ class Core:
         counters: Counters | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._users = users
-        self._anonymous = anonymous
+        self.rights = Rights(users, anonymous=anonymous)
         self.max_packet_bytes = max_packet_bytes
         self.max_keep_alive_s = max_keep_alive_s
         """What MQTT 5 clients are told to keep to; None: what they say."""
@@ -111,37 +111,8 @@ class Core:
 
     @property
     def policy(self) -> Policy:
-        return self._users.policy
-
-    def admitted(
-        self, name: str | None, *, must_log_in: bool = False, known_as: str | None = None
-    ) -> tuple[User | None, Reason] | None:
-        """Who comes in, or None and why not; None where a password has to be checked first."""
-        if name is None and known_as is not None:
-            return self._users.find(known_as), Reason.NOT_AUTHORIZED
-        if must_log_in and name is None:
-            return None, Reason.NOT_AUTHORIZED
-        if not self._users.exist:
-            return ANONYMOUS, Reason.SUCCESS
-        if name is None:
-            return (ANONYMOUS if self._admits_anybody else None), Reason.NOT_AUTHORIZED
-        return None
-
-    @property
-    def _admits_anybody(self) -> bool:
-        return self._anonymous and self.policy.allows_something(ANONYMOUS)
-
-    async def authenticate(
-        self, name: str, password: bytes, address: str
-    ) -> tuple[User | None, Reason]:
-        """Who logs in, or None and why not. Nothing changes by it."""
-        try:
-            user = await self._users.authenticate(name, password, address)
-        except TooManyAttemptsError:
-            return None, Reason.CONNECTION_RATE_EXCEEDED
-        except PasswordsBusyError:
-            return None, Reason.SERVER_BUSY
-        return user, Reason.BAD_USER_NAME_OR_PASSWORD
+        """The rules as they are now."""
+        return self.rights.policy
 
     def judge_again(self) -> None:
         """The users or their rules have changed: end what is no longer granted.
@@ -151,7 +122,7 @@ class Core:
         expelled: list[MqttSession] = []
         withdrawn: list[Delivery] = []
         for session in self._sessions.values():
-            user = self._user_now(session)
+            user = self.rights.user_now(session.user)
             if user is None:
                 self._router.forget(session)
                 expelled.append(session)
@@ -160,12 +131,6 @@ class Core:
         self._pass_on(withdrawn)
         for session in expelled:
             self._expel(session)
-
-    def _user_now(self, session: MqttSession) -> User | None:
-        """Whose session it is now, or None if they may not be here any more."""
-        if session.user.name is not None:
-            return self._users.find(session.user.name)
-        return ANONYMOUS if not self._users.exist or self._admits_anybody else None
 
     def _judge(self, session: MqttSession, user: User) -> Sequence[Delivery]:
         """End what a user may no longer subscribe to; what of it others may have instead."""
@@ -413,6 +378,7 @@ class Core:
             clients=len(self._clients),
             sessions=len(sessions),
             subscriptions=self._router.count,
+            subscriptions_bytes=self._router.bytes,
             retained=len(self.retained),
             waiting=self.backlog.deliveries,
             dropped=self.counters.dropped + sum(session.dropped for session in sessions),

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from broker.native.reason import Reason
+
+COUNTED = (
+    Reason.MALFORMED_PACKET,
+    Reason.PROTOCOL_ERROR,
+    Reason.KEEP_ALIVE_TIMEOUT,
+    Reason.TOPIC_FILTER_INVALID,
+    Reason.TOPIC_NAME_INVALID,
+    Reason.RECEIVE_MAXIMUM_EXCEEDED,
+    Reason.TOPIC_ALIAS_INVALID,
+    Reason.PACKET_TOO_LARGE,
+    Reason.QUOTA_EXCEEDED,
+)
+"""Why clients are sent away; those that never happened are told of, too."""
 
 
 @dataclass(slots=True)
@@ -38,5 +53,7 @@ class Counters:
     """Sessions that ended since more clients were away than may be."""
     subscriptions_refused: int = 0
     """Subscriptions for which there was no room."""
+    ended: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
+    """Connections that we ended, by their reason."""
     unfinished_connects: int = 0
     """Connections closed since no CONNECT came in time."""

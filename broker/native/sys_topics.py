@@ -14,7 +14,6 @@ from time import monotonic
 
 from broker.link import QoS
 from broker.native.core import Census, Core
-from broker.native.counters import Counters
 from broker.native.routed import Routed
 
 INTERVAL_S = 10.0
@@ -24,9 +23,11 @@ PREFIX = "$SYS/broker/"
 WINDOWS_MIN = (1, 5, 15)
 
 
-def totals(counters: Counters, census: Census) -> dict[str, int]:
+def totals(core: Core, census: Census) -> dict[str, int]:
     """Everything that only grows, by its topic behind the prefix."""
-    return {
+    counters, backlog = core.counters, core.backlog
+    ended = {f"disconnects/{each.name.lower()}": n for each, n in counters.ended.items()}
+    return ended | {
         "messages/received": counters.packets_received,
         "messages/sent": counters.packets_sent,
         "publish/messages/received": counters.publishes_received,
@@ -40,11 +41,20 @@ def totals(counters: Counters, census: Census) -> dict[str, int]:
         "connections/accepting_paused": counters.accepting_paused,
         "connections/failed_handshakes": counters.failed_handshakes,
         "connections/unfinished_connects": counters.unfinished_connects,
+        "clients/expired": counters.sessions_expired,
+        "clients/forgotten": counters.sessions_forgotten,
+        "queued/overflowed": backlog.overflowed,
+        "queued/given_up": backlog.given_up,
+        "queued/refused": backlog.refused,
+        "retained messages/refused": core.retained.refused,
+        "subscriptions/refused": counters.subscriptions_refused,
+        "wills/refused": core.wills.refused,
     }
 
 
-def levels(counters: Counters, census: Census) -> dict[str, int]:
+def levels(core: Core, census: Census) -> dict[str, int]:
     """Everything that comes and goes."""
+    counters, backlog = core.counters, core.backlog
     return {
         "clients/connected": census.clients,
         "clients/disconnected": census.sessions - census.clients,
@@ -52,8 +62,16 @@ def levels(counters: Counters, census: Census) -> dict[str, int]:
         "clients/maximum": counters.clients_maximum,
         "connections/open": counters.open,
         "messages/stored": census.retained + census.waiting,
+        "queued/messages": backlog.deliveries,
+        "queued/bytes": backlog.bytes,
         "retained messages/count": census.retained,
+        "retained messages/bytes": core.retained.bytes,
+        "store/messages/count": census.retained + backlog.messages,
+        "store/messages/bytes": core.retained.bytes + backlog.bytes,
         "subscriptions/count": census.subscriptions,
+        "subscriptions/bytes": census.subscriptions_bytes,
+        "wills/count": len(core.wills),
+        "wills/bytes": core.wills.bytes,
     }
 
 
@@ -114,15 +132,15 @@ class SysTopics:
     def _look(self) -> None:
         now = monotonic()
         values = self._state()
-        counted = totals(self._core.counters, self._core.census())
+        counted = totals(self._core, self._core.census())
         values.update(self._loads.after(max(now - self._looked, 0.001), counted))
         self._looked = now
         self._publish(values)
         self._timer = self._loop.call_later(INTERVAL_S, self._look)
 
     def _state(self) -> dict[str, str]:
-        counters, census = self._core.counters, self._core.census()
-        numbers = totals(counters, census) | levels(counters, census)
+        census = self._core.census()
+        numbers = totals(self._core, census) | levels(self._core, census)
         values = {name: str(number) for name, number in numbers.items()}
         values.update(
             (f"store/{name}", str(value)) for name, value in self._core.store.report().items()

@@ -5,8 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.native.counters import Counters
-from broker.native.sys_topics import LOADS, Loads
+from broker.native.encode import encode
+from broker.native.engine import MAX_PACKET_BYTES
+from broker.native.field import variable_integer
+from broker.native.packet import Connect, Publish, Subscribe, SubscribeRequest
+from broker.native.properties import Properties
+from broker.native.reason import Reason
+from broker.native.sys_topics import LOADS, Loads, totals
 from tests.broker.native.listening import Listening, listening
+from tests.broker.native.peer import V5, Served
 from tests.mqtt_packets import PUBLISH, Client, connected, publish
 from tests.real_ends import until
 
@@ -128,4 +135,36 @@ def test_a_load_that_is_over_fades_first_from_the_shortest_average() -> None:
 
 
 def test_counters_begin_at_nothing() -> None:
-    assert all(getattr(Counters(), name) == 0 for name in Counters.__slots__)
+    counters = Counters()
+    assert not any(counters.ended.values())
+    others = set(Counters.__slots__) - {"ended"}
+    assert all(getattr(counters, name) == 0 for name in others)
+
+
+DEEP = "/".join("x" * 129)
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (Reason.PACKET_TOO_LARGE, b"\x30" + variable_integer(MAX_PACKET_BYTES)),
+        (Reason.TOPIC_NAME_INVALID, encode(Publish(DEEP, b""), V5)),
+        (Reason.TOPIC_FILTER_INVALID, encode(Subscribe(1, (SubscribeRequest(DEEP),)), V5)),
+        (Reason.MALFORMED_PACKET, b"\x36\x00"),
+        (Reason.PROTOCOL_ERROR, encode(Connect(V5, "again"), V5)),
+        (
+            Reason.TOPIC_ALIAS_INVALID,
+            encode(Publish("a", b"", properties=Properties(topic_alias=101)), V5),
+        ),
+    ],
+)
+async def test_why_clients_are_sent_away_is_counted_by_the_reason(
+    reason: Reason, said: bytes
+) -> None:
+    async with listening("mqtt") as broker:
+        served = Served(broker.engine.core, broker.ports[0], set())
+        async with served.peer("wrong") as wrong:
+            wrong.send(said)
+            assert (await wrong.goodbye()).reason is reason
+        counted = totals(served.core, served.core.census())
+        assert counted[f"disconnects/{reason.name.lower()}"] == 1

@@ -27,8 +27,8 @@ class Operation:
     """One method of one path. The endpoint's docstring is what the document says of it.
 
     `query` and `body` are what it reads; `answer` is the type of the JSON that comes back with
-    `status`, or None where what comes back is of another `media_type`. `otherwise` are answers
-    with other statuses, besides the errors that are alike everywhere.
+    `status`, or None where what comes back is of another `media_type`, or of one of several.
+    `otherwise` are answers with other statuses, besides the errors that are alike everywhere.
     """
 
     method: Literal["GET", "POST", "DELETE"]

@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 import paho.mqtt.client as paho
 import pytest
 from amqtt.client import MQTTClient
+from argon2 import PasswordHasher
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from broker.link import QoS
+from tests.broker.native.listening import listening
 from tests.broker.native.peer import EVERY_VERSION, Served, served
 from tests.real_ends import DEADLINE_S, program, until
 
@@ -131,3 +133,51 @@ async def test_amqtts_client_gets_what_it_published_at_every_qos() -> None:
         finally:
             await client.disconnect()
         await broker.gone()
+
+
+HASH = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("right")
+USERS = f"""
+users: {{ada: {{password: "{HASH}"}}}}
+rules: [{{user: ada, allow: [publish, subscribe], topics: ["a/#"]}}]
+"""
+
+
+@pytest.mark.parametrize("version", MOSQUITTO_VERSIONS)
+async def test_mosquittos_clients_log_in_and_are_told_when_they_may_not(version: str) -> None:
+    async with listening("mqtt", users=USERS) as broker:
+        (port,) = broker.ports
+
+        async def said(name: str, password: str, topic: str, *more: str) -> tuple[bool, str]:
+            """Whether it ends well, and what it says."""
+            process = await asyncio.create_subprocess_exec(
+                program(name), "-p", str(port), "-V", MOSQUITTO_VERSIONS[version], "-u", "ada",
+                "-P", password, "-t", topic, "-q", "1", *more,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            async with asyncio.timeout(DEADLINE_S):
+                text, _ = await process.communicate()
+            return process.returncode == 0, text.decode().strip()
+
+        assert await said("mosquitto_pub", "right", "a/b", "-m", "x", "-r") == (True, "")
+        ended_well, text = await said("mosquitto_pub", "wrong", "a/b", "-m", "x")
+        assert not ended_well
+        assert "bad user name or password" in text.lower()
+        assert await said("mosquitto_sub", "right", "a/b", "-C", "1") == (True, "x")
+        _, text = await said("mosquitto_sub", "right", "b", "-C", "1")
+        assert "denied" in text
+
+
+@pytest.mark.parametrize("scheme", ["mqtt", "ws/mqtt"])
+async def test_amqtts_client_logs_in_over_tcp_and_websocket(scheme: str) -> None:
+    async with listening(scheme, users=USERS) as broker:
+        (url,) = broker.urls
+        client = MQTTClient(client_id="amqtt", config={"auto_reconnect": False})
+        await client.connect(url.replace("://", "://ada:right@"))
+        try:
+            assert await client.subscribe([("a/#", 1), ("b", 1)]) == [1, 0x80]
+            await client.publish("a/b", b"hello", qos=1)
+            message = await client.deliver_message(timeout_duration=DEADLINE_S)
+            assert message is not None
+            assert bytes(message.data or b"") == b"hello"
+        finally:
+            await client.disconnect()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -138,20 +138,19 @@ class Core:
         session.user = user
         if (client := self._clients.get(client_id)) is not None:
             client.judge_again(user)
-        kept: FilterTrie[None] = FilterTrie()
-        revoked: FilterTrie[None] = FilterTrie()
-        has_lost_any = False
-        for grant in self._router.grants(session):
-            if self.policy.grants(user, grant.topic_filter, client_id=client_id):
-                kept.add(grant.topic_filter, None)
-                continue
-            has_lost_any = True
-            revoked.add(grant.topic_filter, None)
+        revoked = [
+            grant
+            for grant in self._router.grants(session)
+            if not self.policy.grants(user, grant.topic_filter, client_id=client_id)
+        ]
+        if not revoked:
+            return ()
+        for grant in revoked:
             self._router.unsubscribe(session, grant.topic_filter, grant.share)
             session.record.revoked(grant.topic_filter, grant.share)
-        if not has_lost_any:
-            return ()
-        return session.withdraw(lambda topic: bool(revoked.match(topic) - kept.match(topic)))
+        ended = _any_of(revoked)
+        left = _any_of(self._router.grants(session))
+        return session.withdraw(lambda topic: bool(ended.match(topic) - left.match(topic)))
 
     def _expel(self, session: MqttSession) -> None:
         """End the session of one who is nobody any more, and publish nothing of theirs."""
@@ -161,28 +160,41 @@ class Core:
             client.end(Reason.NOT_AUTHORIZED)
         self._forget(client_id)
 
-    def restore(self, restored: Sequence[Restored], retained: Iterable[Routed]) -> None:
-        """Take back the sessions and retained messages of an earlier life, then judge them."""
-        refused = [each.topic for each in retained if not self.retained.put(each)]
+    def restore(self, restored: Iterable[Restored], retained: Iterable[Routed]) -> Iterator[None]:
+        """Take back the sessions and retained messages of an earlier life, a step at a time.
+
+        Nobody may come before the last step.
+        """
+        for message in retained:
+            if not self.retained.put(message):
+                self.store.expired(message.topic)
+            yield
         self.retained.store = self.store
-        for topic in refused:
-            self.store.expired(topic)
+        sessions: list[Restored] = []
         for each in restored:
             session = each.session
             self._sessions[session.client_id] = session
             for grant in each.grants:
                 self._router.subscribe(session, grant)
-            self._await_return(session.client_id, each.left_s)
+            sessions.append(each)
+            yield
         self.backlog.trim()
-        self.judge_again()
-        for each in restored:
-            if each.will is not None:
-                self._take_back_will(each.session, each.will, each.left_s)
+        for each in sessions:  # by the rules of now, which may have changed meanwhile
+            user = self.rights.user_now(each.session.user)
+            if user is None:
+                self._forget(each.session.client_id)
+            else:
+                self._pass_on(self._judge(each.session, user))
+            yield
+        for each in sessions:
+            if self._sessions.get(each.session.client_id) is each.session:
+                self._await_return(each.session.client_id, each.left_s)
+                if each.will is not None:
+                    self._take_back_will(each.session, each.will, each.left_s)
+            yield
 
     def _take_back_will(self, session: MqttSession, row: WillRow, left_s: float | None) -> None:
-        """Plan a will of an earlier life, if its session is there; late, if it is overdue."""
-        if self._sessions.get(session.client_id) is not session:
-            return
+        """Plan a will of an earlier life; late, if it is overdue."""
         self.wills.keep(session.client_id, row.will)
         if row.due is None:  # its client was connected when the process ended
             self._plan_will(session, left_s)
@@ -393,3 +405,11 @@ class Core:
         for timer in self._absent.values():
             if timer is not None:
                 timer.cancel()
+
+
+def _any_of(grants: Iterable[Grant]) -> FilterTrie[None]:
+    """What tells whether a topic is matched by one of these."""
+    filters: FilterTrie[None] = FilterTrie()
+    for grant in grants:
+        filters.add(grant.topic_filter, None)
+    return filters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +36,8 @@ class EarlierLife:
 
     was_stopped: bool = True
     retained: list[Routed] = field(default_factory=list)
-    sessions: list[Restored] = field(default_factory=list)
+    sessions: Iterable[Restored] = ()
+    """Each is made when its turn comes."""
 
 
 @asynccontextmanager
@@ -91,7 +92,7 @@ async def opened(
         store = DurableStore(
             database, thread, contents.next_number, gather_s=gather_s, retry_s=retry_s
         )
-        sessions = [_restored(store, each, backlog) for each in contents.sessions]
+        sessions = (_restored(store, each, backlog) for each in contents.sessions)
         earlier = EarlierLife(contents.was_stopped, contents.retained, sessions)
         del found, contents, sessions  # it is all the broker's now
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from broker.link import QoS
 from broker.native.aliases import TopicAliases
@@ -40,9 +41,11 @@ class Wire(Protocol):
     def now(self) -> float: ...
 
 
-@dataclass(slots=True)
-class Delivery:
-    """One message for one client, at QoS 1 or 2."""
+class Delivery(msgspec.Struct, eq=False, gc=False):
+    """One message for one client, at QoS 1 or 2.
+
+    There may be a million of them: the garbage collector would take a second to look at all.
+    """
 
     message: Routed
     qos: QoS

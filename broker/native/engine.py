@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from urllib.parse import SplitResult, urlsplit
 
 from broker.access import Users
@@ -19,7 +20,7 @@ from broker.native.arrivals import Arrivals
 from broker.native.attached import AttachedConnection
 from broker.native.backlog import Backlog
 from broker.native.client import Client
-from broker.native.connection import Connection
+from broker.native.connection import SLICE_S, Connection
 from broker.native.core import Core
 from broker.native.counters import Counters
 from broker.native.data_folder import EarlierLife, opened
@@ -154,8 +155,8 @@ async def running(
             store=store,
             backlog=backlog,
         )
-        _go_on(core, earlier, base_topic)
         users.on_change(core.judge_again)
+        await _go_on(core, earlier, base_topic)
         engine = Engine(core)
         urls: list[str] = []
         serving: list[Listener] = []
@@ -184,13 +185,16 @@ async def running(
             await engine.end()
 
 
-def _go_on(core: Core, earlier: EarlierLife, base_topic: str) -> None:
-    core.restore(earlier.sessions, earlier.retained)
+async def _go_on(core: Core, earlier: EarlierLife, base_topic: str) -> None:
+    began = monotonic()
+    for _ in core.restore(earlier.sessions, earlier.retained):
+        if monotonic() - began > SLICE_S:  # what else the program does has its turns
+            await asyncio.sleep(0)
+            began = monotonic()
     if not earlier.was_stopped:
         for message in offline_now(earlier.retained, base_topic):
             core.publish(message)
-    earlier.retained.clear()  # or what is replaced or delivered would stay in memory
-    earlier.sessions.clear()
+    earlier.retained.clear()  # or what is replaced would stay in memory
 
 
 def _tls_of(parts: SplitResult, tls: ServerCertificate | None) -> ServerCertificate | None:

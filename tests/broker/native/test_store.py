@@ -7,6 +7,7 @@ import itertools
 import logging
 import shutil
 import sqlite3
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
@@ -515,7 +516,7 @@ async def test_a_disk_that_refuses_is_said_once_and_caught_up_with(
     async with opened(tmp_path, retry_s=0.1) as (store, _):
         assert isinstance(store, DurableStore)
         core = Core(NoUsers(), anonymous=True, max_packet_bytes=1000, store=store)
-        core.restore((), ())
+        deque(core.restore((), ()), maxlen=0)
         answered: list[int] = []
         with locked(tmp_path):
             for n in range(3):
@@ -542,7 +543,7 @@ async def test_a_file_that_may_not_grow_leaves_the_broker_in_memory(
     async with opened(tmp_path, max_bytes=200_000) as (store, _):
         assert isinstance(store, DurableStore)
         core = Core(NoUsers(), anonymous=True, max_packet_bytes=1000, store=store)
-        core.restore((), ())
+        deque(core.restore((), ()), maxlen=0)
         answered: list[int] = []
         for n in range(100):
             core.publish(retained(f"plant/{n}", QoS.AT_LEAST_ONCE, bytes([65]) * 10_000))

@@ -38,7 +38,7 @@ ByteText = Annotated[str, Field(min_length=1, max_length=1_024), AfterValidator(
 
 def printable(frame: bytes) -> str:
     """A frame as text that can't play tricks with a terminal; in hexadecimal digits if binary."""
-    if sum(byte < 32 and byte not in b"\t\x1b" for byte in frame) * 4 > len(frame):
+    if sum(byte < 32 and byte not in b"\t\r\n\x1b" for byte in frame) * 4 > len(frame):
         return frame.hex(" ")
     text = frame.decode(errors="backslashreplace")
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

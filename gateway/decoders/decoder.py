@@ -69,8 +69,6 @@ def text_of(frame: bytes, encoding: str = "utf-8") -> str:
             f"is no {encoding.upper()} text: byte 0x{frame[error.start]:02x} at place"
             f" {error.start + 1}; are baudrate and parity right?"
         ) from None
-    except UnicodeError as error:
-        raise DecodeError(f"is no {encoding.upper()} text: {error}") from None
 
 
 def value_of(text: str) -> Value:

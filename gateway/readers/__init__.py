@@ -82,6 +82,7 @@ def build(
     `buses` share the lines that they have in common. Raises ConfigError where a decoder is
     missing; paths in the config are taken as they are.
     """
+    cut = framing or LineConfig(type="line")
     port: BytePort
     line, asking, joins_midway = None, None, False
     match config:
@@ -97,13 +98,15 @@ def build(
             name, port = config.command[0], CommandPort(config)
         case ReplayConfig():
             file = SHIPPED if config.file is None else Path(config.file)
-            name, port = str(file), ReplayPort(file, speed=config.speed, repeat=config.repeat)
+            between = b"\n" if isinstance(cut, LineConfig) else b""
+            name = str(file)
+            port = ReplayPort(file, speed=config.speed, repeat=config.repeat, between=between)
         case _:
             assert_never(config)
     if decoder is None:
         raise ConfigError(f"{name} speaks bytes: it needs a decoder, as in {{type: key_value}}")
     rejects = Rejects()
-    framer = build_framer(framing or LineConfig(type="line"), rejects, joins_midway=joins_midway)
+    framer = build_framer(cut, rejects, joins_midway=joins_midway)
     decode = build_decoder(decoder)
     return Decoded(name, port, framer, rejects, decode, clock, line=line, asking=asking)
 

@@ -42,7 +42,7 @@ class ReplayConfig(Section):
 class ReplayPort:
     """A capture file as a port: chunks come when they are due, read line by line from the file.
 
-    Where it repeats, a line end is put between the last chunk and the first. Where it doesn't,
+    Where it repeats, `between` is put between the last chunk and the first. Where it doesn't,
     its end is like an unplugged device, and opening it again fails.
     """
 
@@ -52,12 +52,14 @@ class ReplayPort:
         *,
         speed: float = 1.0,
         repeat: bool = True,
+        between: bytes = b"\n",
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._path = file
         self._speed = speed
         self._repeat = repeat
+        self._between = between
         self._monotonic = monotonic
         self._sleep = sleep
         self._file: TextIO | None = None
@@ -101,7 +103,9 @@ class ReplayPort:
             self._next = next(self._chunks, None)
             if self._next is None and self._repeat:
                 self._begin_again(played.at_s)
-                return bytes(batch) + b"\n"  # a pass at most per read: any speed has a bound
+                return (
+                    bytes(batch) + self._between
+                )  # a pass at most per read: any speed has a bound
         return bytes(batch)
 
     def _begin_again(self, last_at_s: float) -> None:

@@ -201,13 +201,14 @@ def test_a_port_is_shown_with_its_numbers_its_lasting_name_and_the_remedy() -> N
         vendor_id=0x0403,
         product_id=0x6001,
         serial_number="A50285BI",
+        location="1-1.2",
         stable_name="/dev/serial/by-id/usb-FTDI_A50285BI",
         may_open=False,
         group="uucp",
     )
     assert str(port) == (
         "/dev/ttyUSB0\n"
-        "    0403:6001  serial number A50285BI  FT232R USB UART\n"
+        "    0403:6001  serial number A50285BI  location 1-1.2  FT232R USB UART\n"
         "    stable name: /dev/serial/by-id/usb-FTDI_A50285BI\n"
         "    may not be opened by you: sudo usermod -aG uucp $USER, then log in again"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import encodings.aliases
 import json
 import math
 import string
@@ -278,3 +279,21 @@ def test_text_may_be_written_otherwise_than_in_utf_8() -> None:
 def test_an_encoding_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="no text encoding that is known"):
         decoder(type="json", encoding=name)
+
+
+@pytest.mark.parametrize("name", sorted(set(encodings.aliases.aliases.values())))
+def test_every_encoding_of_python_gives_text_or_says_why_not_or_is_refused(name: str) -> None:
+    try:
+        lines = decoder(type="csv", columns=["a"], delimiter="|", encoding=name)
+    except ValidationError:
+        return
+    for frame in (
+        b"",
+        b"T",
+        b"\xff",
+        b"+AGE",
+        b"\x1b$)C",
+        *(bytes([n, 255 - n]) for n in range(256)),
+    ):
+        with contextlib.suppress(DecodeError):
+            lines.decode(frame)

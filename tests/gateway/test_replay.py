@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from gateway.capture import Chunk, chunk_line, chunks, header_line
 from gateway.decoders.key_value import KeyValueConfig
+from gateway.decoders.struct import StructConfig
 from gateway.errors import ReaderError
-from gateway.readers import build
+from gateway.framers.sized import FixedLengthConfig
+from gateway.readers import Rejecting, build
 from gateway.readers.replay import MAX_BATCH_BYTES, SHIPPED, ReplayConfig, ReplayPort
 from tests.real_ends import wait_until
 
@@ -213,3 +215,24 @@ def test_the_shipped_recording_says_where_it_comes_from() -> None:
     lines = SHIPPED.read_text().splitlines()
     assert "test rig" in lines[0]
     assert 100 <= list(chunks(lines, "boiler.capture"))[-1].at_s <= 130
+
+
+def test_a_binary_capture_is_played_again_and_again_and_nothing_is_put_between(file: Path) -> None:
+    file.write_text(header_line() + chunk_line(Chunk(0.0, b"\x00\x05\x00\x06")))
+    reader = build(
+        ReplayConfig(type="replay", file=str(file), speed=1000),
+        StructConfig(type="struct", format="H", names=["t"]),
+        framing=FixedLengthConfig(type="fixed_length", length=2),
+    )
+    reader.open()
+    found: list[object] = []
+
+    def has_come() -> bool:
+        found.extend(one.fields["t"] for one in reader.read())
+        return len(found) >= 6
+
+    wait_until(has_come, "three passes")
+    reader.close()
+    assert found[:6] == [5, 6] * 3
+    assert isinstance(reader, Rejecting)
+    assert reader.rejected == {}

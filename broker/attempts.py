@@ -8,6 +8,10 @@ from ipaddress import IPv6Address, ip_address, ip_network
 MAX_KEYS = 4096
 """Keys that are remembered; at the bound the one that erred longest ago is forgotten."""
 
+MAX_WRONG = 100
+MAX_WRONG_OF_NAME = 10
+"""Wrong passwords at once, of an address and for a name at it; then one each few seconds."""
+
 Key = tuple[str, ...]
 
 
@@ -40,8 +44,8 @@ class Attempts:
     """
 
     def __init__(self) -> None:
-        self._named = Allowance(burst=10, refill_s=30)
-        self._from_there = Allowance(burst=100, refill_s=5)
+        self._named = Allowance(burst=MAX_WRONG_OF_NAME, refill_s=30)
+        self._from_there = Allowance(burst=MAX_WRONG, refill_s=5)
 
     def wait_s(self, source: str, name: str, now: float) -> float:
         """How long until this address may try this name again; 0 means now."""

@@ -13,6 +13,12 @@ class Rights:
     def __init__(self, users: Users, *, anonymous: bool) -> None:
         self._users = users
         self._anonymous = anonymous
+        self.wrong = 0
+        """Logins with a wrong password."""
+        self.limited = 0
+        """Logins not looked at, since too many of their address were wrong."""
+        self.busy = 0
+        """Logins for which there was no place in line."""
 
     @property
     def policy(self) -> Policy:
@@ -39,9 +45,12 @@ class Rights:
         try:
             user = await self._users.authenticate(name, password, address)
         except TooManyAttemptsError:
+            self.limited += 1
             return None, Reason.CONNECTION_RATE_EXCEEDED
         except PasswordsBusyError:
+            self.busy += 1
             return None, Reason.SERVER_BUSY
+        self.wrong += user is None
         return user, Reason.BAD_USER_NAME_OR_PASSWORD
 
     def user_now(self, user: User) -> User | None:

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from broker.link import QoS
+from broker.native.packet import Pubcomp, Publish, Pubrec, Pubrel, Will
+from broker.native.properties import Properties
+from tests.broker.native.peer import peer_at
 from tests.mqtt_packets import (
     CONNACK,
     DISCONNECT,
@@ -30,6 +34,8 @@ broker: {{engine: native, listeners: ['mqtt://127.0.0.1:0']}}
 data: {data}
 """
 WINDOW = 50
+EXACT = QoS.EXACTLY_ONCE
+LASTS = Properties(session_expiry_interval_s=3600)
 
 
 @contextmanager
@@ -156,6 +162,93 @@ async def test_a_broker_that_is_killed_over_and_over_loses_nothing(tmp_path: Pat
     with broker(tmp_path) as program:
         await away.come_back(program.broker_port, [publisher])
     away.check(publisher)
+
+
+@dataclass
+class ExactPublisher:
+    """Publishes 1, 2, 3… at QoS 2 over as many connections as it takes, as [MQTT-4.4.0-1] says."""
+
+    released: int = 0
+    """All up to this one the broker has released."""
+    is_received: bool = False
+    """Whether it has the one after it."""
+
+    def has_reached(self, goal: int) -> bool:
+        return self.released >= goal
+
+    async def run(self, port: int) -> None:
+        with suppress(EOFError, OSError):
+            async with peer_at(port, "device", clean_start=False, properties=LASTS) as peer:
+                is_again = True
+                while True:
+                    number = self.released + 1
+                    packet_id = number % 100 + 1
+                    if not self.is_received:
+                        payload = b"%d" % number
+                        peer.send(
+                            Publish("exact/a", payload, EXACT, dup=is_again, packet_id=packet_id)
+                        )
+                        assert (await peer.expect(Pubrec)).packet_id == packet_id
+                        self.is_received = True
+                    peer.send(Pubrel(packet_id))
+                    assert (await peer.expect(Pubcomp)).packet_id == packet_id
+                    self.released, self.is_received, is_again = number, False, False
+
+
+@dataclass
+class ExactReceiver:
+    """A persistent session whose client takes each message once, as the specification says."""
+
+    got: list[int] = field(default_factory=list)
+    _unreleased: set[int] = field(default_factory=set)
+
+    async def run(self, port: int) -> None:
+        with suppress(EOFError, OSError):
+            async with peer_at(port, "receiver", clean_start=False, properties=LASTS) as peer:
+                if not peer.connack.session_present:
+                    await peer.subscribe("exact/+", "gone/+", qos=EXACT)
+                while True:
+                    match await peer.read():
+                        case Publish() as message:
+                            if message.packet_id not in self._unreleased:
+                                self._unreleased.add(message.packet_id)
+                                self.got.append(int(message.payload))
+                            peer.send(Pubrec(message.packet_id))
+                        case Pubrel() as release:
+                            self._unreleased.discard(release.packet_id)
+                            peer.send(Pubcomp(release.packet_id))
+
+
+async def test_what_is_sent_at_qos_2_comes_exactly_once_however_often_the_broker_is_killed(
+    tmp_path: Path,
+) -> None:
+    publisher, receiver = ExactPublisher(), ExactReceiver()
+    will = Will("gone/device", b"-1", EXACT)
+    with broker(tmp_path) as program:
+        first = asyncio.create_task(receiver.run(program.broker_port))
+        async with peer_at(program.broker_port, "mortal", properties=LASTS, will=will) as mortal:
+            await mortal.subscribe("exact/none", qos=EXACT)  # its session is on the disk
+            program.kill()
+        await first
+    for _ in range(4):
+        goal = publisher.released + 50
+        with broker(tmp_path) as program:
+            tasks = [
+                asyncio.create_task(each.run(program.broker_port)) for each in (publisher, receiver)
+            ]
+            await until(partial(publisher.has_reached, goal), "a load")
+            program.kill()
+            await asyncio.gather(*tasks)
+    with broker(tmp_path) as program:
+        last = asyncio.create_task(receiver.run(program.broker_port))
+        last_one = publisher.released + publisher.is_received
+        await until(lambda: receiver.got[-1] >= last_one, "all that it has")
+        program.kill()
+        await last
+    assert receiver.got[0] == -1, "the will of one who was there when the broker was killed"
+    exact = receiver.got[1:]
+    assert exact == list(range(1, len(exact) + 1)), "each once, in their order"
+    assert len(exact) in (last_one, last_one + 1), "it may have the one that it didn't confirm"
 
 
 async def retained_values(port: int) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -180,6 +180,31 @@ class Peer:
         self.writer.transport.abort()
 
 
+@asynccontextmanager
+async def opened_at(port: int, version: Version = V5) -> AsyncIterator[Peer]:
+    """A connection on which nothing was said yet."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    peer = Peer(reader, writer, version)
+    try:
+        yield peer
+    finally:
+        peer.vanish()
+
+
+@asynccontextmanager
+async def peer_at(
+    port: int, client_id: str = "", version: Version = V5, **fields: Any
+) -> AsyncIterator[Peer]:
+    """A client that was let in."""
+    async with opened_at(port, version) as peer:
+        if not client_id and version is V31:
+            client_id = "somebody"
+        peer.send(Connect(version, client_id, **fields))
+        peer.connack = await peer.expect(Connack)
+        assert not peer.connack.reason, peer.connack
+        yield peer
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """A broker to connect to."""
@@ -188,28 +213,15 @@ class Served:
     port: int
     connections: set[Connection]
 
-    @asynccontextmanager
-    async def opened(self, version: Version = V5) -> AsyncIterator[Peer]:
+    def opened(self, version: Version = V5) -> AbstractAsyncContextManager[Peer]:
         """A connection on which nothing was said yet."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        peer = Peer(reader, writer, version)
-        try:
-            yield peer
-        finally:
-            peer.vanish()
+        return opened_at(self.port, version)
 
-    @asynccontextmanager
-    async def peer(
+    def peer(
         self, client_id: str = "", version: Version = V5, **fields: Any
-    ) -> AsyncIterator[Peer]:
+    ) -> AbstractAsyncContextManager[Peer]:
         """A client that was let in."""
-        async with self.opened(version) as peer:
-            if not client_id and version is V31:
-                client_id = "somebody"
-            peer.send(Connect(version, client_id, **fields))
-            peer.connack = await peer.expect(Connack)
-            assert not peer.connack.reason, peer.connack
-            yield peer
+        return peer_at(self.port, client_id, version, **fields)
 
     async def gone(self) -> None:
         """Wait until the broker has noticed that all have left."""

@@ -17,7 +17,7 @@ def anyio_backend() -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--clients", type=int, default=30, help="of test_power_cut.py (full: 1000)")
+    parser.addoption("--clients", type=int, default=30, help="test_power_cut, test_stop: 1000")
     parser.addoption("--fuzz-seconds", type=float, default=3, help="of test_fuzz.py (full: 60)")
 
 

@@ -297,4 +297,5 @@ class PointConfig(Section):
         )
         if self.write is not None:
             known |= {"writable": True, **self.model_dump(include={"min", "max", "step"})}
+            known["confirm"] = None if self.confirm else False
         return {key: value for key, value in known.items() if value is not None}

@@ -12,10 +12,36 @@ export interface PointInfo {
   readonly event: boolean;
   /** How many seconds usually pass between two of its values; null while nobody knows. */
   readonly interval: number | null;
+  readonly type: string;
+  /** How it may be set; null where it may not. */
+  readonly setting: Setting | null;
+}
+
+/** What a point may be set to. */
+export interface Setting {
+  readonly options: readonly string[];
+  readonly min: number | null;
+  readonly max: number | null;
+  readonly step: number | null;
+  /** Whether the hardware says the value back. */
+  readonly confirms: boolean;
+}
+
+/** A control for a writable point. */
+export interface ControlView extends Setting {
+  readonly device: string;
+  readonly point: string;
+  readonly name: string;
+  readonly unit: string;
+  readonly kind: string;
+  /** What the hardware says; empty where it has said nothing. */
+  readonly value: string;
 }
 
 export interface DeviceInfo {
   readonly name: string;
+  /** What people call it; empty where the config doesn't say. */
+  readonly title: string;
   readonly reader: string;
   readonly points: ReadonlyMap<string, PointInfo>;
 }
@@ -63,11 +89,13 @@ export interface PointView {
 /** One card. A new object where anything of it changed, the same one where nothing did. */
 export interface DeviceView {
   readonly name: string;
+  readonly title: string;
   readonly reader: string;
   readonly availability: Availability;
   /** When the device last said anything, by the server's clock; null for never. */
   readonly lastSeen: number | null;
   readonly points: readonly PointView[];
+  readonly controls: readonly ControlView[];
   readonly rejected: number;
   readonly badFrames: readonly BadFrame[];
 }
@@ -84,6 +112,7 @@ export function parseDeviceList(payload: string): DeviceList | null {
     return [
       {
         name: device['name'],
+        title: textOf(device['title']),
         reader: textOf(device['reader']),
         points: new Map(
           Object.entries(points).map(([point, info]) => [
@@ -104,6 +133,19 @@ function pointInfo(said: Record<string, unknown>): PointInfo {
     name: textOf(said['name']),
     event: said['type'] === 'event',
     interval: typeof interval === 'number' && interval > 0 ? interval : null,
+    type: textOf(said['type']),
+    setting: said['writable'] === true ? setting(said) : null,
+  };
+}
+
+function setting(said: Record<string, unknown>): Setting {
+  const { options } = said;
+  return {
+    options: Array.isArray(options) ? options.filter((option) => typeof option === 'string') : [],
+    min: numberOf(said['min']),
+    max: numberOf(said['max']),
+    step: numberOf(said['step']),
+    confirms: said['confirm'] !== false && said['type'] !== 'button',
   };
 }
 
@@ -239,10 +281,17 @@ export class DeviceBoard {
     const reason = availability.reason === '' ? health.reason : availability.reason;
     return {
       name: device.name,
+      title: device.title === '' ? label(device.name) : device.title,
       reader: device.reader,
       availability: { ...availability, reason },
       lastSeen: lastSeen(state['time'], points),
       points,
+      controls: [...device.points].flatMap(([point, info]) => {
+        if (info.setting === null) return [];
+        const value = store.get(`${own}/${point}`)?.payload ?? '';
+        const name = info.name === '' ? label(point, info.unit) : info.name;
+        return [{ ...info.setting, device: device.name, point, name, unit: info.unit, kind: info.type, value }];
+      }),
       rejected: health.rejected,
       badFrames: health.badFrames,
     };
@@ -255,6 +304,10 @@ function lastSeen(said: unknown, points: readonly PointView[]): number | null {
   if (!Number.isNaN(own)) return own;
   const times = points.map((point) => point.value.time);
   return times.length === 0 ? null : Math.max(...times);
+}
+
+function numberOf(value: unknown): number | null {
+  return typeof value === 'number' ? value : null;
 }
 
 function textOf(value: unknown): string {

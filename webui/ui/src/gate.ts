@@ -1,6 +1,7 @@
 /** What the page knows, put together once: the connection feeds one store, elements look at it. */
 
-import { Account, watched } from './account';
+import { Account, mayPublish, watched } from './account';
+import { type Command, Commander } from './command';
 import { Connection } from './connection';
 import { Store } from './store';
 import { DeviceBoard, parseDeviceList } from './devices';
@@ -16,6 +17,7 @@ import { parseDeviceTopic } from './topic';
 const EVERYTHING = 1;
 const CHARTED = 2;
 const BACKFILL = 3;
+const RECEIPTS = 4;
 const KEPT_GAPS = 20;
 const KEPT_CHARTS = 8;
 export const CHART_WINDOW_MS = 5 * 60_000;
@@ -57,6 +59,7 @@ export class Gate {
   devicesForbidden = false;
   #filters: readonly string[] | null = null;
   #user: string | null | undefined;
+  readonly #commander: Commander;
   readonly #health: HealthWatch;
   readonly #listeners = new Set<() => void>();
   readonly #charts = new Map<string, Charted>();
@@ -69,6 +72,7 @@ export class Gate {
     const socket = new URL('api/ws', root);
     socket.protocol = root.protocol === 'https:' ? 'wss:' : 'ws:';
     this.connection = new Connection(() => openSocket(socket, this.#user ?? ''));
+    this.#commander = new Commander(root, this.connection, RECEIPTS);
     this.#health = new HealthWatch(new URL('health/ready', root), this.#tell);
     this.account = new Account(root, () => this.account.isOut || this.connection.state.kind === 'open', this.#meet);
   }
@@ -152,6 +156,16 @@ export class Gate {
   get status(): Status {
     const { state } = this.connection;
     return judge(state, this.#health.health, this.#refusal, navigator.onLine, Date.now());
+  }
+
+  /** Whether whoever looks may send commands to a device, by its name. */
+  readonly mayCommand = (device: string): boolean => {
+    const { me } = this.account;
+    return me !== null && this.board !== null && mayPublish(me, `${this.board.base}/${device}/set`);
+  };
+
+  command(command: Command): void {
+    if (this.board !== null) void this.#commander.send(this.board.base, command);
   }
 
   retryNow(): void {

@@ -106,6 +106,21 @@ export const text = {
     truncated: 'Fieldgate keeps more topics than it may: some last values are missing until they change.',
   },
 
+  controls: {
+    title: 'Settings',
+    press: 'Press',
+    stage: {
+      sending: 'Sending…',
+      accepted: 'Accepted…',
+      written: 'Written',
+      confirmed: 'Confirmed',
+      timeout: 'Not confirmed',
+      refused: 'Refused',
+    },
+    noReceipt: 'nothing was heard of it; is the gateway there?',
+    notSent: 'Fieldgate did not answer. Try again in a moment.',
+  },
+
   devices: {
     title: 'Devices',
     online: 'Online',

@@ -4,6 +4,7 @@ import { choose } from 'lit/directives/choose.js';
 import { MAX_FILTERS, watched } from '../account';
 import { moment } from '../format';
 import { audience, type Audience, touchesAudience } from '../audience';
+import type { Command } from '../command';
 import type { Gate } from '../gate';
 import { everySecond } from '../now';
 import { parseRoute, type Route, routeHash, type View } from '../route';
@@ -291,7 +292,12 @@ export class App extends LitElement {
     if (empty !== null) return html`<fg-empty .words=${empty}></fg-empty>`;
     const { topic, view } = this.route;
     return html`${choose(view, [
-      ['devices', () => html`<fg-devices .devices=${this.devices} .sparks=${this.gate.sparks}></fg-devices>`],
+      ['devices', () => html`<fg-devices
+          .devices=${this.devices}
+          .sparks=${this.gate.sparks}
+          .mayCommand=${this.gate.mayCommand}
+          @command=${this.#command}
+        ></fg-devices>`],
       ['topics', () => this.#topics(topic)],
       [
         'chart',
@@ -371,6 +377,10 @@ export class App extends LitElement {
 
   readonly #understood = (): void => {
     this.gate.forgetRightsChanged();
+  };
+
+  readonly #command = (event: CustomEvent<Command>): void => {
+    this.gate.command(event.detail);
   };
 
   readonly #dismiss = (): void => {

@@ -249,7 +249,7 @@ export class ChartView extends LitElement {
         <option value="" ?selected=${this.topic === ''}>${text.chart.pickNone}</option>
         ${this.devices.map(
           (device) =>
-            html`<optgroup label=${label(device.name)}>${this.#choicesOf(device).map(option)}</optgroup>`,
+            html`<optgroup label=${device.title}>${this.#choicesOf(device).map(option)}</optgroup>`,
         )}
         ${others.length === 0
           ? nothing
@@ -284,7 +284,7 @@ export class ChartView extends LitElement {
   #name(): string {
     for (const device of this.devices) {
       const point = device.points.find(({ topic }) => topic === this.topic);
-      if (point !== undefined) return `${label(device.name)}: ${point.name}`;
+      if (point !== undefined) return `${device.title}: ${point.name}`;
     }
     return '';
   }

@@ -2,12 +2,13 @@ import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
 import { customElement, property } from 'lit/decorators.js';
 import { repeat } from 'lit/directives/repeat.js';
 import type { DeviceView } from '../devices';
-import { label, moment } from '../format';
+import { moment } from '../format';
 import { serverNow } from '../now';
 import type { SparkHistory } from '../series';
 import { text } from '../strings';
 import { shared } from './styles';
 import './live-age';
+import './point-control';
 import './point-row';
 
 /** One device: whether it is there, and every value it gives. */
@@ -143,6 +144,11 @@ export class DeviceCard extends LitElement {
         white-space: pre-wrap;
       }
 
+      .controls {
+        padding: 6px 0;
+        border-top: 1px solid var(--line);
+      }
+
       .none {
         padding: 2px 16px 18px;
         color: var(--ink-soft);
@@ -152,12 +158,14 @@ export class DeviceCard extends LitElement {
 
   @property({ attribute: false }) device!: DeviceView;
   @property({ attribute: false }) sparks!: SparkHistory;
+  /** Whether whoever looks may set what this device, by its name, has to set. */
+  @property({ attribute: false }) mayCommand: (device: string) => boolean = () => false;
 
   protected override render(): TemplateResult {
-    const { name, reader, availability, points } = this.device;
-    return html`<article class=${availability.state} aria-label=${label(name)}>
+    const { name, title, reader, availability, points } = this.device;
+    return html`<article class=${availability.state} aria-label=${title}>
       <header>
-        <h2 title=${name}>${label(name)}</h2>
+        <h2 title=${name}>${title}</h2>
         <span class="reader">${reader === name ? nothing : reader}</span>
         ${this.#badge()}
       </header>
@@ -174,7 +182,7 @@ export class DeviceCard extends LitElement {
                 </li>`,
             )}
           </ul>`}
-      ${this.#badFrames()}
+      ${this.#controls()} ${this.#badFrames()}
     </article>`;
   }
 
@@ -192,6 +200,19 @@ export class DeviceCard extends LitElement {
         ? `, ${text.devices.usually(interval)}`
         : nothing}
     </p>`;
+  }
+
+  /** What may be set, while the device can be reached, by somebody who may. */
+  #controls(): TemplateResult | typeof nothing {
+    const { name, controls, availability } = this.device;
+    if (controls.length === 0 || availability.state === 'offline' || !this.mayCommand(name)) return nothing;
+    return html`<ul class="controls" aria-label=${text.controls.title}>
+      ${repeat(
+        controls,
+        ({ point }) => point,
+        (control) => html`<li><fg-control .control=${control}></fg-control></li>`,
+      )}
+    </ul>`;
   }
 
   #badFrames(): TemplateResult | typeof nothing {

@@ -49,6 +49,7 @@ export class DeviceGrid extends LitElement {
 
   @property({ attribute: false }) devices: readonly DeviceView[] = [];
   @property({ attribute: false }) sparks!: SparkHistory;
+  @property({ attribute: false }) mayCommand: (device: string) => boolean = () => false;
 
   readonly #resized = new ResizeObserver((entries) => {
     for (const { target } of entries) {
@@ -82,7 +83,7 @@ export class DeviceGrid extends LitElement {
         ${repeat(
           this.devices,
           ({ name }) => name,
-          (device) => html`<fg-device .device=${device} .sparks=${this.sparks}></fg-device>`,
+          (device) => html`<fg-device .device=${device} .sparks=${this.sparks} .mayCommand=${this.mayCommand}></fg-device>`,
         )}
       </div>`;
   }

@@ -7,7 +7,7 @@ running program really says: a topic or a key that stands here and not there is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -50,21 +50,25 @@ class DeviceList(msgspec.Struct):
     devices: list[DeviceEntry]
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""More can't be counted one by one, nor said in every JSON."""
+
+
 class ReaderHealth(msgspec.Struct):
     """How a device's reader is, and what it has counted; `reason` says why it is offline."""
 
     state: Literal["online", "offline"]
     reason: str = ""
-    opened: int = 0
-    measurements: int = 0
-    rejected: dict[str, int] = {}
-    dropped: dict[str, int] = {}
+    opened: Count = 0
+    measurements: Count = 0
+    rejected: dict[str, Count] = {}
+    dropped: dict[str, Count] = {}
 
 
 class Latency(msgspec.Struct):
     """A histogram: upper bound in seconds → how many took no longer, and the `sum` of all."""
 
-    buckets: dict[str, int]
+    buckets: dict[str, Count]
     sum: float
 
 

@@ -209,9 +209,12 @@ def test_no_reader_is_online_when_the_readers_role_is_not() -> None:
         [],
         {"devices": []},
         {"devices": {"boiler": {"state": "perhaps"}}},
+        {"devices": {"boiler": {"state": "online", "measurements": 10**400}}},
+        {"devices": {"boiler": {"state": "online", "rejected": {"checksum": -1}}}},
         {"devices": {}, "read_to_publish": {"buckets": {"1": "many"}, "sum": 0}},
+        {"devices": {}, "read_to_publish": {"buckets": {"+Inf": 10**400}, "sum": 0}},
     ],
-    ids=str,
+    ids=lambda health: str(health)[:60],
 )
 def test_what_is_no_health_is_not_told(health: object) -> None:
     assert readers(b"nonsense", health) == {"fieldgate_readers_online": 0}

@@ -94,8 +94,9 @@ class Audit:
     def note(self, identity: Identity, topic: str, outcome: str, now_s: float) -> None:
         """Somebody asked to publish, and this came of it: `accepted` or an error's code."""
         shown = topic if len(topic) <= MAX_TOPIC_CHARACTERS else f"{topic[:MAX_TOPIC_CHARACTERS]}…"
-        token = identity.token.name if identity.token else None
-        deed = _Deed(identity.who, identity.user, token, identity.address, shown, outcome)
+        deed = _Deed(
+            identity.who, identity.user, identity.token_name, identity.address, shown, outcome
+        )
         tally = self._tallies.get(deed) or self._new_tally(deed, now_s)
         tally.count += 1
 

@@ -45,6 +45,11 @@ class Identity:
         return f"user {self.user!a}" if self.user is not None else "somebody without a login"
 
     @property
+    def token_name(self) -> str | None:
+        """Which program this is; None for people and for nobody known."""
+        return self.token.name if self.token else None
+
+    @property
     def end(self) -> End | None:
         """When and how their sessions end; None where nothing ends by itself."""
         if self.login is not None:

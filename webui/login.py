@@ -108,7 +108,7 @@ def _me(identity: Identity, state: WebState) -> Me:
         sorted(identity.groups),
         list(identity.filters(Action.SUBSCRIBE, watched)),
         list(identity.filters(Action.PUBLISH)),
-        identity.token.name if identity.token else None,
+        identity.token_name,
     )
 
 

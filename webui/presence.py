@@ -37,13 +37,17 @@ class Presence(msgspec.Struct, frozen=True):
 
 
 class SessionEvent(msgspec.Struct, frozen=True):
-    """One on `<base>/bridge/event`: a session came or went. `time` is ISO 8601, UTC."""
+    """One on `<base>/bridge/event`: a session came or went. `time` is ISO 8601, UTC.
+
+    `user` null is nobody known, or a program with a `token`, whose name this is.
+    """
 
     type: Literal["session_opened", "session_closed"]
     time: str
     node: str
     session: int
     user: str | None
+    token: str | None
     transport: Transport
 
 
@@ -147,9 +151,17 @@ class PresenceTeller:
         kind: Literal["session_opened", "session_closed"] = (
             "session_opened" if came else "session_closed"
         )
-        user, transport = session.identity.user, session.transport
+        who = session.identity
         self._events.append(
-            SessionEvent(kind, iso_time(time.time()), self._node, session.id, user, transport)
+            SessionEvent(
+                kind,
+                iso_time(time.time()),
+                self._node,
+                session.id,
+                who.user,
+                who.token_name,
+                session.transport,
+            )
         )
 
     def _tell_events(self, link: Link) -> None:

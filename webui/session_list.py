@@ -36,10 +36,14 @@ class Watch(msgspec.Struct):
 
 
 class SessionEntry(msgspec.Struct):
-    """One browser or stream since `opened` (ms since 1970, UTC); `user` null is nobody known."""
+    """One browser or stream since `opened` (ms since 1970, UTC).
+
+    `user` null is nobody known, or a program with a `token`, whose name this is.
+    """
 
     id: int
     user: str | None
+    token: str | None
     address: str
     transport: Transport
     opened: int
@@ -71,8 +75,15 @@ SESSIONS = Operation("GET", "/api/sessions", sessions, query=SessionsQuery, answ
 
 def _entry(session: OpenSession, now_ms: int) -> SessionEntry:
     watches = [_watch(subscription, now_ms) for subscription in session.subscriptions()]
-    who, address = session.identity.user, session.address
-    return SessionEntry(session.id, who, address, session.transport, session.opened_ms, watches)
+    return SessionEntry(
+        session.id,
+        session.identity.user,
+        session.identity.token_name,
+        session.address,
+        session.transport,
+        session.opened_ms,
+        watches,
+    )
 
 
 def _watch(subscription: Subscription, now_ms: int) -> Watch:

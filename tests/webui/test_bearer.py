@@ -19,6 +19,7 @@ from tests.real_ends import DEADLINE_S, until
 from tests.webui.serving import Web, serving
 from tests.webui.test_login import ask, close_code, error
 from webui.close_code import TOKEN_ENDED
+from webui.presence import PresenceTeller
 
 HASH = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("right")
 USERS = f"""\
@@ -108,6 +109,20 @@ async def test_a_token_needs_no_host_of_this_machine_but_is_of_no_use_to_other_s
         assert (await http.get("/api/me", headers={"Host": "gate.example"})).status_code == 200
         evil = await http.get("/api/me", headers={"Origin": "http://evil.example"})
         assert error(evil) == (403, "forbidden")
+
+
+async def test_admins_and_mqtt_are_told_which_token_a_session_has() -> None:
+    async with guarded() as (web, _, http), session(web):
+        teller = PresenceTeller("fieldgate", "n1", web.state.roster)
+        async with session(web):
+            teller.tick(web.link, link_ups=1, held=None)
+        answer = await http.get("/api/sessions", auth=("ada", "right"))
+        assert [(each["user"], each["token"]) for each in answer.json()["sessions"]] == [
+            (None, "bench")
+        ]
+        assert b'"user":null,"token":"bench","transport":"websocket"' in b"".join(
+            each.payload for each in web.link.published
+        )
 
 
 async def test_sessions_are_closed_when_their_token_is_revoked_and_others_stay() -> None:

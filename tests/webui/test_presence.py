@@ -160,7 +160,7 @@ def test_sessions_that_come_and_go_are_events() -> None:
     opened, closed = telling.events()
     assert opened | {"time": ""} == {
         "type": "session_opened", "time": "", "node": "n1", "session": 1, "user": "ada",
-        "transport": "websocket",
+        "token": None, "transport": "websocket",
     }  # fmt: skip
     assert closed | {"time": "", "type": "session_opened"} == opened | {"time": ""}
     assert closed["type"] == "session_closed"

@@ -34,7 +34,7 @@ async def test_it_shows_who_watches_what_and_the_slowest_first() -> None:
         assert answer["count"] == 3
         first, *others = answer["sessions"]
         assert first["transport"] == "websocket"
-        assert first["user"] is None
+        assert (first["user"], first["token"]) == (None, None)
         assert first["address"] == "127.0.0.1"
         (watch,) = first["subscriptions"]
         assert watch["lag_s"] > 1

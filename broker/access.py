@@ -14,7 +14,7 @@ from broker.check_queue import CheckQueue
 from broker.errors import AccessError, TooManyAttemptsError
 from broker.file_stamp import Stamp, stamp_of
 from broker.mosquitto_acl import Imported, import_mosquitto
-from broker.password import PasswordCheck
+from broker.password import MAX_PASSWORD_BYTES, PasswordCheck
 from broker.policy import (
     ADMIN_GROUP,
     ANONYMOUS,
@@ -31,13 +31,21 @@ from broker.token import Token, parse_lifetime
 from broker.token_file import add_token, read_tokens, revoke_token
 from broker.tokens import Tokens, TokensFile
 from broker.user_edit import add_rules, add_user, list_users, remove_user, set_password
-from broker.users_file import Accounts, create_with_admin, parse_users, read_users
+from broker.users_file import (
+    MAX_NAME_CHARACTERS,
+    Accounts,
+    create_with_admin,
+    parse_users,
+    read_users,
+)
 from broker.verdict import explained
 
 __all__ = [
     "ADMIN_GROUP",
     "ANONYMOUS",
     "ANYBODY",
+    "MAX_NAME_CHARACTERS",
+    "MAX_PASSWORD_BYTES",
     "OPEN",
     "Accounts",
     "Action",
@@ -143,6 +151,7 @@ class Users:
         too many checks wait already; neither says anything about the password.
         """
         source = source_of(address)
+        name = name[: MAX_NAME_CHARACTERS + 1]  # longer is nobody's, and would be remembered
 
         def wait_s() -> float:
             return self._attempts.wait_s(source, name, time.monotonic())

@@ -31,6 +31,8 @@ MAX_NODES = 100_000
 
 MAX_DEPTH = 8
 
+MAX_NAME_CHARACTERS = 128
+
 FIRST_FILE = """\
 # Who may do what: the first rule that matches decides, what none matches is denied.
 users:
@@ -149,8 +151,11 @@ def create_with_admin(path: Path) -> str:
 
 
 def _check_user_name(name: str) -> str:
-    if not name or len(name) > 128 or not name.isprintable() or ":" in name or name == ANYBODY:
-        raise ValueError("is no user name: 1 to 128 printable characters, no colon, not *")
+    is_short = 1 <= len(name) <= MAX_NAME_CHARACTERS
+    if not is_short or not name.isprintable() or ":" in name or name == ANYBODY:
+        raise ValueError(
+            f"is no user name: 1 to {MAX_NAME_CHARACTERS} printable characters, no colon, not *"
+        )
     return name
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from broker.access import Action
+from broker.access import MAX_NAME_CHARACTERS, MAX_PASSWORD_BYTES, Action
 from webui.close_code import LOGGED_OUT
 from webui.door import Refusal
 from webui.errors import RefusedError
@@ -22,8 +22,8 @@ from webui.state import WebState
 class Password(msgspec.Struct, frozen=True):
     """What somebody logs in with."""
 
-    user: str
-    password: str
+    user: Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARACTERS)]
+    password: Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD_BYTES)]
 
 
 class Me(msgspec.Struct, omit_defaults=True):

@@ -117,6 +117,15 @@ async def test_wrong_passwords_make_an_address_wait_even_with_the_right_one(
     assert await users.authenticate("ada", b"right", "10.0.0.2")
 
 
+async def test_names_that_are_too_long_to_be_anybodys_count_as_one(users: UsersFile) -> None:
+    for number in range(10):
+        name = "x" * 1_000_000 + str(number)
+        assert await users.authenticate(name, b"wrong", "10.0.0.1") is None
+    with pytest.raises(TooManyAttemptsError):
+        await users.authenticate("x" * 1_000_000, b"wrong", "10.0.0.1")
+    assert await users.authenticate("ada", b"right", "10.0.0.1")
+
+
 async def test_a_changed_file_is_taken_up_and_old_passwords_are_forgotten(
     users: UsersFile, path: Path
 ) -> None:

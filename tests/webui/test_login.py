@@ -146,7 +146,17 @@ async def test_whoever_guesses_has_to_wait_whichever_way_they_ask() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b"{}", b'{"user":1}', b"\xff", rb'{"user": "ada", "password": "\ud800"}'],
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"user":1}',
+        b"\xff",
+        rb'{"user": "ada", "password": "\ud800"}',
+        b'{"user": "%b", "password": ""}' % (b"x" * 129),
+        b'{"user": "ada", "password": "%b"}' % (b"x" * 1025),
+    ],
+    ids=lambda body: repr(body[:30]),
 )
 async def test_a_login_that_is_none_is_refused_without_repeating_it(body: bytes) -> None:
     async with guarded() as (_, _, http):

@@ -202,7 +202,8 @@ class UsersFile(Users):
         except AccessError as error:
             _log.error("The users file changed and can't be used, the old users stay: %s", error)
             return False
-        self.take_up(accounts)
+        if accounts != self._accounts:  # taking up ends whatever is open by the old ones
+            self.take_up(accounts)
         _log.info("The users file %s changed and was taken up", self._path)
         return True
 

@@ -9,16 +9,17 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What tells one version of a file from the next."""
+    """What tells one version of a file from the next; other rights or owners are one, too."""
 
     modified_ns: int
+    changed_ns: int
     size: int
     inode: int
 
     @classmethod
     def of(cls, status: os.stat_result) -> Stamp:
         """The stamp of a file whose status this is."""
-        return cls(status.st_mtime_ns, status.st_size, status.st_ino)
+        return cls(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
 
 
 def stamp_of(path: str | Path) -> Stamp | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,6 +139,18 @@ async def test_a_changed_file_is_taken_up_and_old_passwords_are_forgotten(
     assert await users.authenticate("ada", b"right") is None
     assert await users.authenticate("ada", b"changed")
     assert await users.authenticate("bob", b"new")
+
+
+async def test_a_file_that_says_the_same_again_disturbs_nobody(
+    users: UsersFile, path: Path
+) -> None:
+    changes: list[None] = []
+    users.on_change(lambda: changes.append(None))
+    before = users.policy
+    os.utime(path)
+    assert await users.reload_if_changed()
+    assert users.policy is before
+    assert not changes
 
 
 async def test_a_faulty_or_missing_file_leaves_the_old_users_and_is_logged_once(

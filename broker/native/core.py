@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 MAX_ABSENT_SESSIONS = 10_000
 """Sessions whose clients are away; beyond it the one that left first is forgotten."""
 
-
 PURGE_S = 10.0
 """How often retained messages that have expired are looked for."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.bench.load import TOPICS, Publisher, flat_out
+from tests.bench.load import TOPICS, CpuClock, Publisher, flat_out
 from tests.bench.outlet import Outlet
 from tests.bench.receiver import watching
 from tests.bench.scenario import WINDOW, Figures, Scenario, Work, flow_figures
@@ -98,15 +98,18 @@ async def answers(side: Side, work: Work) -> Figures:
                 "points": POINTS,
             }
             times_ms: list[float] = []
+            clock = CpuClock(side)
             end = time.monotonic() + work.seconds / len(SPANS)
             while not times_ms or time.monotonic() < end:
                 began = time.monotonic()
                 answer = (await client.get("/api/history", params=query)).json()
                 times_ms.append(1e3 * (time.monotonic() - began))
                 assert POINTS // 2 < len(answer["time"]) <= POINTS
+            cpu_ms = 1e3 * clock.read().servers_s / len(times_ms)
             times_ms.sort()
             figures[f"{span}: p50, ms"] = percentile(times_ms, 50)
             figures[f"{span}: p99, ms"] = percentile(times_ms, 99)
+            figures[f"{span}: CPU of servers, ms an answer"] = cpu_ms
     return figures
 
 

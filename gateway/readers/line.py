@@ -30,6 +30,11 @@ class Line:
         self._is_asking = False
         self._free_s = 0.0
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a command waits for its turn."""
+        return self._waiting > 0
+
     def write(self, content: bytes) -> None:
         """All of it, when it is our turn; raises ReaderError where that can't be done."""
         with self._waits_for_turn():
@@ -45,7 +50,7 @@ class Line:
 
         Raises ReaderError where it can't be sent.
         """
-        if self._waiting or not self._turn.acquire(blocking=False):
+        if self.is_wanted or not self._turn.acquire(blocking=False):
             return False
         self._is_asking = True
         self._write(request)

@@ -71,12 +71,13 @@ def test_a_command_waits_for_the_answer_to_a_request_and_goes_before_the_next() 
     line = Line(port, patience_s=DEADLINE_S)
     assert line.ask(b"T?")
     command = in_a_thread(lambda: line.write(b"PUMP 1"))
-    wait_until(lambda: not line.ask(b"never"), "the command waits")
+    wait_until(lambda: line.is_wanted, "the command waits")
+    assert not line.ask(b"never")
     assert port.contents == [b"T?"]
     line.free()
+    wait_until(lambda: line.ask(b"P?"), "the next request goes out")
+    assert port.contents == [b"T?", b"PUMP 1", b"P?"]
     command.join(DEADLINE_S)
-    assert port.contents == [b"T?", b"PUMP 1"]
-    assert line.ask(b"T?")
     line.free()
     line.free()  # nothing is asked: nothing to free
 

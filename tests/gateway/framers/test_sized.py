@@ -29,6 +29,15 @@ def test_a_start_within_garbage_costs_no_true_frame_where_a_checksum_tells() -> 
     assert rejects.counts == {"checksum": 1}
 
 
+def test_the_bytes_of_a_bad_frame_are_counted_once_however_often_they_are_tried() -> None:
+    cutting, rejects = framer({**FIELD, "adds": 6, "checksum": {"name": "crc-32"}})
+    good = b"\x68\x03abc"
+    good += crc32(good)[::-1]
+    bad = b"\x68\x08\x68\x03\x68\x02\x68\x01\x68\x00" + bytes(4)
+    assert cutting.feed(bad + good) == [b"\x68\x03abc"]
+    assert rejects.counts == {"checksum": 1}
+
+
 def test_a_size_that_can_not_be_is_counted_and_passed_over() -> None:
     cutting, rejects = framer({**FIELD, "max_bytes": 32})
     assert cutting.feed(b"\x68\xff\x68\x02ab") == [b"\x68\x02ab"]

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import random
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +14,14 @@ import pytest
 
 from broker import link
 from broker.access import NoUsers, Tokens
+from broker.config import BrokerConfig
 from broker.errors import LinkFullError
-from broker.link import Endpoint, Link, Message, QoS
+from broker.link import Connect, Endpoint, Link, Message, QoS
 from broker.listen import listen
+from broker.serving import serving
 from tests.browser_session import BrowserSession, browsing
-from tests.real_ends import DEADLINE_S, Mosquitto, mosquitto, until
+from tests.real_ends import DEADLINE_S, mosquitto, until
+from tests.webui.client import matching
 from tests.webui.serving import RecordingLink
 from webui.bridge import Bridge, subscriptions
 from webui.door import Door
@@ -201,19 +206,27 @@ async def test_a_list_of_devices_that_is_none_names_no_events(devices: str) -> N
 # --- with a real broker
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    with mosquitto(tmp_path) as broker:
-        yield broker
+@contextlib.asynccontextmanager
+async def a_broker(place: str, folder: Path) -> AsyncIterator[Connect]:
+    """A way to a broker that runs in this process, or as a process of its own."""
+    if place == "inside":
+        async with serving(BrokerConfig(listeners=["mqtt://127.0.0.1:0"])) as inside:
+            yield inside.connect
+    else:
+        with mosquitto(folder) as outside:
+            yield partial(link.connect, Endpoint(outside.url))
+
+
+either_place = pytest.mark.parametrize("place", ["inside", "outside"])
 
 
 @contextlib.asynccontextmanager
-async def relaying(broker: Mosquitto) -> AsyncIterator[str]:
+async def relaying(way: Connect) -> AsyncIterator[str]:
     """The whole web role behind a real broker; yields the page's URL."""
     (listening,) = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     async with serving_web(
-        partial(link.connect, Endpoint(broker.url)),
+        way,
         [listening],
         users=NoUsers(),
         tokens=Tokens(),
@@ -241,16 +254,19 @@ class NoEvents:
 
 
 @contextlib.asynccontextmanager
-async def client_of(broker: Mosquitto) -> AsyncIterator[Link]:
-    async with link.connect(
-        Endpoint(broker.url), NoEvents(), role="test", subscriptions=()
-    ) as connection:
+async def client_of(way: Connect) -> AsyncIterator[Link]:
+    async with way(NoEvents(), role="test", subscriptions=()) as connection:
         await until(lambda: connection.is_up, "connected")
         yield connection
 
 
-async def test_what_one_browser_publishes_comes_to_another(broker: Mosquitto) -> None:
-    async with relaying(broker) as url, httpx.AsyncClient(base_url=url) as http:
+@either_place
+async def test_what_one_browser_publishes_comes_to_another(place: str, tmp_path: Path) -> None:
+    async with (
+        a_broker(place, tmp_path) as way,
+        relaying(way) as url,
+        httpx.AsyncClient(base_url=url) as http,
+    ):
         await is_ready(http)
         async with browsing(url, "a/#") as reader, browsing(url) as writer:
             await reader.until(lambda: reader.answers, "subscribed")
@@ -263,33 +279,84 @@ async def test_what_one_browser_publishes_comes_to_another(broker: Mosquitto) ->
             assert reader.messages[0]["retain"] is True
 
 
-async def test_thousands_of_retained_messages_all_come(broker: Mosquitto) -> None:
+@either_place
+async def test_thousands_of_retained_messages_all_come(place: str, tmp_path: Path) -> None:
     count = 3000
-    async with client_of(broker) as publisher:
-        for n in range(count):
-            publisher.publish(Message(f"r/{n}", b"x" * 200, QoS.AT_LEAST_ONCE, retain=True))
-    async with relaying(broker) as url, httpx.AsyncClient(base_url=url) as http:
-        await is_ready(http)
-        page = (await http.get("/api/topics", params={"filter": "r/#", "limit": 10_000})).json()
+    async with a_broker(place, tmp_path) as way:
+        async with client_of(way) as publisher:
+            for n in range(count):
+                publisher.publish(Message(f"r/{n}", b"x" * 200, QoS.AT_LEAST_ONCE, retain=True))
+        async with relaying(way) as url, httpx.AsyncClient(base_url=url) as http:
+            await is_ready(http)
+            page = (await http.get("/api/topics?filter=r/%23&limit=10000")).json()
     assert len(page["topics"]) == count
 
 
-async def test_a_broker_that_is_killed_and_comes_back(broker: Mosquitto) -> None:
-    async with relaying(broker) as url, httpx.AsyncClient(base_url=url) as http:
+@either_place
+async def test_sessions_with_any_filters_hold_the_last_values_and_every_message_in_order(
+    place: str, tmp_path: Path
+) -> None:
+    chance = random.Random(20_261_121)
+    topics = [f"{above}/{below}" for above in "xyz" for below in "123"]
+    sent: list[tuple[str, str]] = []
+
+    async def say(device: Link) -> None:
+        for number in range(200):
+            topic, payload = chance.choice(topics), f"{len(sent)}" if chance.random() < 0.9 else ""
+            sent.append((topic, payload))
+            device.publish(Message(topic, payload.encode(), QoS.AT_LEAST_ONCE, retain=True))
+            if number % 10 == 0:
+                await asyncio.sleep(0.001)
+
+    async def watch(url: str, *filters: str) -> None:
+        async with browsing(url, *filters) as browser:
+            await browser.until(lambda: browser.answers, "subscribed")
+            before = len(sent)
+            await until(lambda: len(sent) == 200 * rounds, "all is said")
+            theirs = [each for each in sent if matching(filters, each[0])]
+            newest = {topic: payload for topic, payload in dict(theirs).items() if payload}
+            await browser.until(lambda: browser.values == newest, "the last values")
+            live = [
+                (each["topic"], each["payload"]) for each in browser.messages if "last" not in each
+            ]
+            assert live == theirs[len(theirs) - len(live) :]
+            assert len(live) >= sum(matching(filters, topic) for topic, _ in sent[before:])
+            assert browser.gaps == []
+
+    every = (["x/#", "y/#", "z/#"], ["x/#"], ["+/1"], ["x/1", "y/+"], ["z/3"])
+    rounds = len(every) + 1
+    async with (
+        a_broker(place, tmp_path) as way,
+        relaying(way) as url,
+        httpx.AsyncClient(base_url=url) as http,
+        client_of(way) as device,
+    ):
         await is_ready(http)
-        async with browsing(url, "#") as browser:
-            async with client_of(broker) as publisher:
-                publisher.publish(Message("old", b"1", QoS.AT_LEAST_ONCE, retain=True))
-                await browser.until(lambda: "old" in browser.values, "it is there")
-            broker.kill()
-            await is_ready(http, 503)
-            body = {"topic": "new/0", "payload": "1"}
-            at_most = await http.post("/api/publish", json=body)
-            at_least = await http.post("/api/publish", json=body | {"topic": "new/1", "qos": 1})
-            broker.start()
+        async with asyncio.TaskGroup() as browsers:
+            for filters in every:
+                await say(device)
+                browsers.create_task(watch(url, *filters))
+            await say(device)
+
+
+async def test_a_broker_that_is_killed_and_comes_back(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker:
+        way = partial(link.connect, Endpoint(broker.url))
+        async with relaying(way) as url, httpx.AsyncClient(base_url=url) as http:
             await is_ready(http)
-            await browser.until(lambda: "new/1" in seen(browser), "what was accepted comes")
-            await browser.until(lambda: "old" not in browser.values, "what is lost is gone")
+            async with browsing(url, "#") as browser:
+                async with client_of(way) as publisher:
+                    publisher.publish(Message("old", b"1", QoS.AT_LEAST_ONCE, retain=True))
+                    await browser.until(lambda: "old" in browser.values, "it is there")
+                broker.kill()
+                await is_ready(http, 503)
+                body = {"topic": "new/0", "payload": "1"}
+                at_most = await http.post("/api/publish", json=body)
+                at_least = await http.post("/api/publish", json=body | {"topic": "new/1", "qos": 1})
+                broker.start()
+                await is_ready(http)
+                await browser.until(lambda: "new/1" in seen(browser), "what was accepted comes")
+                await browser.until(lambda: "old" not in browser.values, "what is lost is gone")
     assert (at_most.status_code, at_most.json()["error"]["code"]) == (503, "unavailable")
     assert at_least.status_code == 202
     assert [gap["reason"] for gap in browser.gaps] == ["link"]

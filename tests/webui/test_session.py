@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from broker.errors import LinkAwayError, LinkFullError
 from broker.link import Message, QoS
 from tests.real_ends import until
-from tests.webui.client import content_of
+from tests.webui.outlet import RecordingOutlet
 from webui.errors import RefusedError
 from webui.hub import Hub, HubLimits
 from webui.identity import EVERYBODY, NOBODY, Identity
@@ -36,45 +36,6 @@ class RecordingLink:
         if self.trouble is not None:
             raise self.trouble
         self.published.append(message)
-
-
-class RecordingOutlet:
-    """A way out whose frames come to lists, until the peer reads no more or is gone."""
-
-    def __init__(self) -> None:
-        self.on_ready: Callable[[], None] = lambda: None
-        self.on_write: Callable[[dict[str, Any]], None] = lambda _frame: None
-        self.written: list[bytes] = []
-        self.frames: list[dict[str, Any]] = []
-        self._reads = asyncio.Event()
-        self._reads.set()
-        self._is_gone = False
-
-    @property
-    def is_ready(self) -> bool:
-        return self._reads.is_set() and not self._is_gone
-
-    async def ready(self) -> None:
-        await self._reads.wait()
-        if self._is_gone:
-            raise ConnectionAbortedError
-
-    def write(self, frame: bytes) -> None:
-        assert self.is_ready
-        self.written.append(frame)
-        self.frames.append(json.loads(content_of(frame)))
-        self.on_write(self.frames[-1])
-
-    def freeze(self) -> None:
-        self._reads.clear()
-
-    def thaw(self) -> None:
-        self._reads.set()
-        self.on_ready()
-
-    def vanish(self) -> None:
-        self._is_gone = True
-        self._reads.set()
 
 
 class Conversation:

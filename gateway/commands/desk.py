@@ -271,5 +271,8 @@ def _is_fulfilled(order: Order, value: Value) -> bool:
     if isinstance(wish, int | float) and isinstance(value, int | float):
         if order.decimals is not None:
             return round(wish, order.decimals) == round(value, order.decimals)
-        return math.isclose(wish, value, rel_tol=1e-6, abs_tol=1e-9)
+        try:
+            return math.isclose(wish, value, rel_tol=1e-6, abs_tol=1e-9)
+        except OverflowError:  # a whole number of hundreds of digits, which no wish is
+            return False
     return wish == value

@@ -15,6 +15,8 @@ from gateway.readers import Content
 MAX_PAYLOAD_BYTES = 16_384
 MAX_TEXT_CHARACTERS = 1_000
 MAX_TRANSACTION_CHARACTERS = 128
+MAX_WISHES = 32
+"""Of one message: each has its receipts, and no device has more commands under way."""
 
 
 class RefusedError(Exception):
@@ -28,6 +30,9 @@ class Wish:
     point: str
     value: object
     """As it came: not judged yet."""
+
+    bare: str | None = None
+    """The payload itself, where it is the value: `1.50` is a text as well as a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,7 @@ def requested(point: str | None, payload: bytes) -> Request:
     except UnicodeDecodeError:
         raise RefusedError("the payload is no UTF-8 text") from None
     if point is not None:
-        return Request("", (Wish(point, _bare(text)),))
+        return Request("", (Wish(point, _bare(text), bare=text),))
     content = _json(text)
     if not isinstance(content, dict):
         raise RefusedError('the payload is no JSON object, as in {"pump":true}')
@@ -62,6 +67,8 @@ def requested(point: str | None, payload: bytes) -> Request:
         )
     if not content:
         raise RefusedError("the payload names no point")
+    if len(content) > MAX_WISHES:
+        raise RefusedError(f"the payload names {len(content)} points; at most {MAX_WISHES}")
     return Request(str(transaction), tuple(Wish(name, value) for name, value in content.items()))
 
 
@@ -69,7 +76,7 @@ def judged(config: PointConfig | None, wish: Wish) -> tuple[Value, Content]:
     """The value that the point is to have, and what to give the reader. Raises RefusedError."""
     if config is None or config.write is None:
         raise RefusedError(f"{wish.point} can't be written: its config says no `write`")
-    value = _value(config, wish.value)
+    value = _value(config, wish)
     try:
         raw = Conversion(config).raw(value)
         if config.write is True:
@@ -79,7 +86,8 @@ def judged(config: PointConfig | None, wish: Wish) -> tuple[Value, Content]:
         raise RefusedError(str(error) or f"{value} is too large") from None
 
 
-def _value(config: PointConfig, given: object) -> Value:
+def _value(config: PointConfig, wish: Wish) -> Value:
+    given = wish.value
     match config.kind:
         case "number":
             return _number(config, given)
@@ -88,13 +96,13 @@ def _value(config: PointConfig, given: object) -> Value:
         case "enum":
             assert config.options is not None
             options = list(dict.fromkeys(config.options.values()))
-            if given not in options:
-                raise RefusedError(f"{_shown(given)} is none of {', '.join(options)}")
-            return str(given)
+            if (word := _word(wish)) not in options:
+                raise RefusedError(f"{_shown(word)} is none of {', '.join(options)}")
+            return word
         case "button":
             return PRESS
         case "text":
-            return _text(given if isinstance(given, str) else _shown(given))
+            return _text(_word(wish))
         case _:
             return _text(given) if isinstance(given, str) else _scalar(given)
 
@@ -105,13 +113,15 @@ def _number(config: PointConfig, given: object) -> Value:
         number = _json(given.strip())
     if not isinstance(number, int | float) or isinstance(number, bool) or not _is_finite(number):
         raise RefusedError(f"{_shown(given)} is no number")
-    if config.min is not None and number < config.min:
-        raise RefusedError(f"{_shown(given)} is less than {config.min:g}")
-    if config.max is not None and number > config.max:
-        raise RefusedError(f"{_shown(given)} is more than {config.max:g}")
-    if config.decimals is None:
-        return number
-    return round(number, config.decimals) if config.decimals else round(number)
+    rounded = number
+    if config.decimals is not None:
+        rounded = round(number, config.decimals) if config.decimals else round(number)
+    for each in (number, rounded):  # rounding must not lead out of the range
+        if config.min is not None and each < config.min:
+            raise RefusedError(f"{_shown(each)} is less than {config.min:g}")
+        if config.max is not None and each > config.max:
+            raise RefusedError(f"{_shown(each)} is more than {config.max:g}")
+    return rounded
 
 
 def _boolean(given: object) -> Value:
@@ -128,6 +138,13 @@ def _text(text: str) -> str:
     if not 0 < len(text) <= MAX_TEXT_CHARACTERS:
         raise RefusedError(f"the text must have 1 to {MAX_TEXT_CHARACTERS} characters")
     return text
+
+
+def _word(wish: Wish) -> str:
+    """The value as a text."""
+    if wish.bare is not None:
+        return wish.bare
+    return wish.value if isinstance(wish.value, str) else json.dumps(_scalar(wish.value))
 
 
 def _scalar(given: object) -> Value:

@@ -63,7 +63,9 @@ def _check_template(template: str) -> str:
 
 
 def _name(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _plain(raw: Value) -> Value:

@@ -130,6 +130,7 @@ def test_an_answer_that_overtakes_the_news_of_the_writing_confirms_it(office: Of
         ("level", "2.04", 2.1, False),
         ("flow", "0.3", 0.1 + 0.2, True),
         ("flow", "0.3", 0.31, False),
+        ("flow", "0.3", 10**400, False),
         ("mode", "manual", "manual", True),
         ("pump", "true", 1, False),
         ("pump", "true", None, False),

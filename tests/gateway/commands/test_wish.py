@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from typing import Any
 
@@ -41,7 +42,7 @@ def test_one_message_may_wish_for_several_points() -> None:
 )
 def test_a_point_of_its_own_topic_takes_the_bare_value(payload: bytes, value: object) -> None:
     (wish,) = requested("p", payload).wishes
-    assert wish == Wish("p", value)
+    assert wish == Wish("p", value, bare=payload.decode())
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,7 @@ def test_a_point_of_its_own_topic_takes_the_bare_value(payload: bytes, value: ob
         (b"[" * 10_000, "no JSON object"),
         (b'{"p":NaN}', "no JSON object"),
         (b'{"p":1e999}', "no JSON object"),
+        (json.dumps(dict.fromkeys(map(str, range(33)), 1)).encode(), "33 points; at most 32"),
     ],
 )
 def test_a_payload_that_is_no_request_is_refused_in_words(payload: bytes, why: str) -> None:
@@ -89,6 +91,8 @@ def test_a_transaction_may_be_a_number() -> None:
         ({"type": "button", "write": "RESET\n"}, {"any": 1}, "press", b"RESET\n"),
         ({"type": "text"}, "Grüße", "Grüße", "X Grüße\n".encode()),
         ({"type": "text"}, 5, "5", b"X 5\n"),
+        ({"options": ["1", "2"]}, 2, "2", b"X 2\n"),
+        ({"unit": "V", "write": {"1": "LOW\n", "2": "HIGH\n"}}, 2.0, 2.0, b"HIGH\n"),
         ({}, "open", "open", b"X open\n"),
         ({}, False, False, b"X 0\n"),
         ({}, 2.5, 2.5, b"X 2.5\n"),
@@ -119,6 +123,11 @@ def test_a_wish_that_fits_becomes_what_the_reader_writes(
         ({"options": ["auto", "manual"]}, 1, "1 is none of"),
         ({"type": "text"}, "a\nRESET", "control characters"),
         ({"type": "text"}, "", "1 to 1000 characters"),
+        ({"type": "text"}, None, "null is no value"),
+        ({"type": "text"}, {"a": 1}, '{"a": 1} is no value'),
+        ({"options": ["auto", "manual"]}, ["auto"], "is no value"),
+        ({"unit": "°C", "max": 21.55, "decimals": 1}, 21.55, "21.6 is more than 21.55"),
+        ({"unit": "°C", "min": 0.05, "decimals": 1}, 0.02, "0.02 is less than 0.05"),
         ({}, "a\x7f", "control characters"),
         ({}, None, "null is no value"),
         ({}, {"a": 1}, "is no value"),
@@ -132,6 +141,26 @@ def test_a_wish_that_does_not_fit_is_refused_in_words(
 ) -> None:
     with pytest.raises(RefusedError, match=why):
         judged(point(**keys), Wish("p", given))
+
+
+@pytest.mark.parametrize(
+    ("keys", "payload", "value"),
+    [
+        ({"type": "text"}, "1.50", "1.50"),
+        ({"type": "text"}, "1e3", "1e3"),
+        ({"type": "text"}, "true", "true"),
+        ({"options": ["1", "2"]}, "2", "2"),
+        ({"options": ["true", "auto"]}, "true", "true"),
+        ({"unit": "°C"}, "21.5", 21.5),
+        ({"type": "boolean"}, "1", True),
+        ({}, "1.50", 1.5),
+    ],
+)
+def test_a_bare_value_means_what_the_type_of_its_point_says(
+    keys: dict[str, Any], payload: str, value: Value
+) -> None:
+    (wish,) = requested("p", payload.encode()).wishes
+    assert judged(point(**keys), wish)[0] == value
 
 
 def test_a_point_that_the_config_does_not_make_writable_is_not() -> None:

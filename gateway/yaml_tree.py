@@ -23,6 +23,8 @@ MAX_NODES = 100_000
 
 MAX_DIGITS = 64
 MAX_SECRET_BYTES = 65_536
+MAX_PATH = 4_096
+"""Characters of a path that an error shows: no system takes a longer one."""
 
 _STANDARD = "tag:yaml.org,2002:"
 
@@ -173,7 +175,7 @@ class _Growth:
                 return _secret(file)
             except (OSError, ValueError) as error:
                 why = (error.strerror if isinstance(error, OSError) else None) or str(error)
-                self._odd(node, path, f"!file {shown(str(file))}: {why}")
+                self._odd(node, path, f"!file {str(file)[:MAX_PATH]!r}: {why}")
         return None
 
     def _unknown_tag(self, node: Node, path: KeyPath) -> None:

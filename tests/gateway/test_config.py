@@ -276,6 +276,16 @@ def test_secrets_come_from_the_environment_or_a_file(load_text: Load, tmp_path: 
     assert "wörd" not in repr(config)
 
 
+def test_a_file_that_is_not_there_is_named_with_its_whole_path(
+    load_text: Load, tmp_path: Path
+) -> None:
+    folder = "deep/" * 30
+    (line,) = problems(load_text, f"log_level: !file {folder}level\n")
+    assert f"!file '{tmp_path}/{folder}level': No such file or directory" in line
+    (line,) = problems(load_text, f"log_level: !file {folder * 40}level\n")
+    assert len(line) < 4_200
+
+
 def test_a_value_from_a_tag_becomes_what_its_key_needs(load_text: Load) -> None:
     config = load_text("devices:\n- {name: a, reader: {type: host, interval_s: !env S}}\n", S="0.5")
     assert config.devices[0].reader == HostConfig(type="host", interval_s=0.5)

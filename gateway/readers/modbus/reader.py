@@ -134,10 +134,10 @@ class ModbusReader:
             raise ValueError(f"{self._name} takes values, not bytes")
         if not register.is_writable:
             raise ValueError(f"{point} lies in the table {register.table}, which is only read")
-        before = self._read_block(blocks({point: register})[0]) if register.bit is not None else ()
-        words = register.words(value, before)
         try:
-            self._ask(self._writing(register, words))
+            is_field = register.bit is not None
+            before = self._read_block(blocks({point: register})[0]) if is_field else ()
+            self._ask(self._writing(register, register.words(value, before)))
         except RefusalError as error:
             raise ReaderError(
                 f"{self._name} refuses {value!r} for {point}: {_reason(error)}"

@@ -205,6 +205,7 @@ def test_what_cannot_be_written_is_refused_in_words() -> None:
         "one": {"address": 0},
         "input": {"address": 0, "table": "input"},
         "none": {"address": 50},
+        "no_field": {"address": 50, "bit": 3},
     }
     with tcp_line(device(1, {0: [1]})) as line, opened(section(line.port, registers)) as reader:
         with pytest.raises(ValueError, match="70000 is no uint16"):
@@ -213,6 +214,8 @@ def test_what_cannot_be_written_is_refused_in_words() -> None:
             reader.write("input", 1)
         with pytest.raises(ReaderError, match="unit 1 refuses 1 for none: illegal_data_address"):
             reader.write("none", 1)
+        with pytest.raises(ReaderError, match="refuses True for no_field: illegal_data_address"):
+            reader.write("no_field", True)
 
 
 def test_late_and_senseless_answers_are_no_values() -> None:

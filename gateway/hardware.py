@@ -28,6 +28,7 @@ from gateway.listening import Listening
 from gateway.points.names import PointNames
 from gateway.publisher import Publisher, will
 from gateway.readers import Buses, Writing, build, describer, wall_clock_ms
+from gateway.readers.modbus import ModbusConfig
 from gateway.rivalry import Rivalry, Verdict
 from gateway.supervisor import SupervisedReader
 
@@ -83,7 +84,9 @@ async def reading(
     desk = Desk(
         base_topic,
         {
-            config.name: Writable(known[config.name], config.points, config.command_timeout_s)
+            config.name: Writable(
+                known[config.name], config.points, config.command_timeout_s, _line(config)
+            )
             for config in devices
         },
         publish=publisher.publish,
@@ -117,6 +120,7 @@ async def reading(
             for supervised in readers.values():
                 supervised.request_stop()
             crew.close()
+            desk.close()
             stops = (asyncio.to_thread(supervised.stop) for supervised in readers.values())
             await asyncio.gather(*stops)
             handoff.flush()
@@ -153,7 +157,7 @@ class Alarm:
 
     def set(self) -> None:
         """Look when it has to go off; after whatever may have changed that."""
-        due_s = min(each.due_s for each in self._waiting)
+        due_s = min((each.due_s for each in self._waiting), default=math.inf)
         if self._timer is not None:
             if self._timer.when() <= due_s:  # early is harmless: it is set again then
                 return
@@ -161,7 +165,8 @@ class Alarm:
         self._timer = self._loop.call_at(due_s, self._go_off) if due_s < math.inf else None
 
     def cancel(self) -> None:
-        """It won't go off any more."""
+        """It won't go off any more, whoever sets it."""
+        self._waiting = ()
         if self._timer is not None:
             self._timer.cancel()
 
@@ -249,6 +254,11 @@ def _announcer(
         publish=publisher.publish,
         say_all=publisher.say_all,
     )
+
+
+def _line(device: DeviceConfig) -> str:
+    """What its commands are queued for: a bus is one line for all that are on it."""
+    return device.reader.port if isinstance(device.reader, ModbusConfig) else device.name
 
 
 def _device(device: DeviceConfig, base_topic: str) -> Device:

@@ -2,5 +2,5 @@
 
 wish.py   what a payload asks for, judged against the point's config (pure)
 desk.py   the commands under way, their receipts, what confirms them (pure)
-crew.py   the threads that write, one a device, so that the loop never waits for hardware
+crew.py   the threads that write, one a line, so that the loop never waits for hardware
 """

@@ -1,4 +1,4 @@
-"""The threads that write, one a device, so that the loop never waits for hardware."""
+"""The threads that write, one a line, so that the loop never waits for hardware."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LOG = logging.getLogger(__name__)
 
 
 class Crew:
-    """Carries out orders, those of a device in their order; on the loop, `done` hears the end.
+    """Carries out orders, those of a line in their order; on the loop, `done` hears the end.
 
-    A thread begins with the first order of its device. How many wait is the desk's to bound, and
+    A thread begins with the first order of its line. How many wait is the desk's to bound, and
     how long a write takes the reader's.
     """
 
@@ -38,10 +38,10 @@ class Crew:
 
     def carry_out(self, order: Order) -> None:
         """Have it written; returns at once."""
-        thread = self._threads.get(order.device)
+        thread = self._threads.get(order.line)
         if thread is None:
-            name = f"writer {order.device}"
-            thread = self._threads[order.device] = ThreadPoolExecutor(1, thread_name_prefix=name)
+            name = f"writer {order.line}"
+            thread = self._threads[order.line] = ThreadPoolExecutor(1, thread_name_prefix=name)
         thread.submit(self._write, order)
 
     def close(self) -> None:

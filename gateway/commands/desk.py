@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -27,7 +26,7 @@ MAX_WAITING = 32
 """Commands of one device under way; one more is refused."""
 
 REMEMBERED = 256
-"""Transactions that are recognised when the network brings them twice."""
+"""Transactions that are recognised when they come twice."""
 
 
 class Commanded(Protocol):
@@ -50,6 +49,8 @@ class Writable:
     device: Commanded
     points: Mapping[str, PointConfig]
     timeout_s: float
+    line: str
+    """What it shares with other devices, or its own name: commands of one line keep their order."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +58,7 @@ class Order:
     """One command that was accepted."""
 
     device: str
+    line: str
     point: str
     value: Value
     content: Content
@@ -95,7 +97,8 @@ class Desk:
         self._carry_out = carry_out
         self._clock = clock
         self._orders: dict[str, list[Order]] = {}
-        self._known: deque[tuple[str, str, str]] = deque(maxlen=REMEMBERED)
+        self._known: dict[tuple[str, str, str], object] = {}
+        self._is_closed = False
 
     @property
     def due_s(self) -> float:
@@ -155,13 +158,20 @@ class Desk:
                 why = "it could not be written in time"
             self._end(order, "timeout", error=why)
 
+    def close(self) -> None:
+        """The gateway stops: say so of all that is under way, and take nothing more."""
+        self._is_closed = True
+        for order in tuple(self._under_way()):
+            if order.begun_ms:
+                self._end(order, "timeout", "the gateway stopped before the hardware said it back")
+            else:
+                self._end(order, "refused", "the gateway stopped before it was written")
+
     def _take(self, receipt: _Receipt, transaction: str, wish: Wish, now_s: float) -> None:
         name = receipt.device
-        known = (name, wish.point, transaction)
-        if known in self._known:
-            return  # the network brought it twice: QoS 1 may
-        self._known.append(known)
         try:
+            if self._has_come_before(name, wish, transaction):
+                return
             order = self._order(receipt, transaction, wish, now_s)
         except RefusedError as error:
             self._say(receipt, transaction, wish.point, "refused", wish.value, str(error))
@@ -170,25 +180,47 @@ class Desk:
         self._report(order, "accepted")
         self._carry_out(order)
 
+    def _has_come_before(self, device: str, wish: Wish, transaction: str) -> bool:
+        """Whether the network brought it twice, as QoS 1 may; raises RefusedError for a new wish
+        with an old transaction, which would look the same."""
+        known = (device, wish.point, transaction)
+        if known not in self._known:
+            self._known[known] = wish.value
+            if len(self._known) > REMEMBERED:
+                del self._known[next(iter(self._known))]
+            return False
+        is_under_way = any(
+            (order.point, order.transaction) == (wish.point, transaction)
+            for order in self._orders.get(device, ())
+        )
+        if is_under_way and self._known[known] == wish.value:
+            return True
+        raise RefusedError(
+            f"the transaction {transaction} was used before: each command needs its own, or none"
+        )
+
     def _order(self, receipt: _Receipt, transaction: str, wish: Wish, now_s: float) -> Order:
         name = receipt.device
         writable = self._devices[name]
         config = writable.points.get(wish.point)
         value, content = judged(config, wish)
         assert config is not None
-        waiting = self._orders.get(name, [])
+        if self._is_closed:
+            raise RefusedError("the gateway is stopping")
         if not writable.device.is_online:
             raise RefusedError(f"{name} is offline: {writable.device.reason}")
-        if len(waiting) >= MAX_WAITING:
+        if len(self._orders.get(name, ())) >= MAX_WAITING:
             raise RefusedError(f"{MAX_WAITING} commands to {name} are under way already")
+        before = sum(order.line == writable.line for order in self._under_way())
         return Order(
             name,
+            writable.line,
             wish.point,
             value,
             content,
             transaction,
             receipt.reply_to,
-            now_s + writable.timeout_s * (1 + len(waiting)),
+            now_s + writable.timeout_s * (1 + before),
             config.decimals,
             config.is_confirmed,
         )

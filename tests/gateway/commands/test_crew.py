@@ -15,8 +15,10 @@ from gateway.readers import Content
 from tests.real_ends import DEADLINE_S, until
 
 
-def order(device: str, content: Content = b"x") -> Order:
-    return Order(device, "p", True, content, "t", None, 5.0, None, is_confirmed=True)
+def order(device: str, content: Content = b"x", line: str = "") -> Order:
+    return Order(
+        device, line or device, "p", True, content, "t", None, 5.0, None, is_confirmed=True
+    )
 
 
 class Hardware:
@@ -56,6 +58,24 @@ async def test_orders_of_a_device_are_written_in_their_order() -> None:
     assert hardware.written == [each.content for each in orders]
     assert ended == [(each, "") for each in orders]
     assert {each.begun_ms for each in orders} == {7}
+
+
+async def test_orders_of_devices_on_one_line_are_written_in_their_order() -> None:
+    ended: list[tuple[Order, str]] = []
+    slow, quick = Hardware(), Hardware()
+    slow.may_go_on.clear()
+    async with crew({"slow": slow, "quick": quick}, ended) as one:
+        one.carry_out(order("slow", line="bus"))
+        one.carry_out(order("quick", line="bus"))
+        one.carry_out(order("quick", line="elsewhere"))
+        await until(lambda: len(ended) == 1, "what is elsewhere is done")
+        slow.may_go_on.set()
+        await until(lambda: len(ended) == 3, "all are done")
+    assert [(each.device, each.line) for each, _ in ended] == [
+        ("quick", "elsewhere"),
+        ("slow", "bus"),
+        ("quick", "bus"),
+    ]
 
 
 async def test_a_device_that_hangs_keeps_back_no_other() -> None:

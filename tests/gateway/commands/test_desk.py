@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from broker.link import Message, QoS, Request
-from gateway.commands.desk import MAX_WAITING, Desk, Order, Writable
+from gateway.commands.desk import MAX_WAITING, REMEMBERED, Desk, Order, Writable
 from gateway.measurement import Value
 from gateway.points.config import PointConfig
 
@@ -44,7 +44,10 @@ class Office:
         points = {name: PointConfig.model_validate(keys) for name, keys in POINTS.items()}
         self.desk = Desk(
             "base",
-            {"boiler": Writable(self.boiler, points, timeout_s=5)},
+            {
+                "boiler": Writable(self.boiler, points, timeout_s=5, line="bus"),
+                "pump": Writable(self.boiler, points, timeout_s=5, line="bus"),
+            },
             publish=self.published.append,
             carry_out=self.orders.append,
             clock=lambda: 1_763_690_523_123,
@@ -239,6 +242,51 @@ def test_a_transaction_that_comes_twice_is_carried_out_once(office: Office) -> N
         office.ask("boiler/set", '{"pump":true,"transaction":"abc"}')
     assert len(office.orders) == 1
     assert office.stages() == ["accepted"]
+
+
+@pytest.mark.parametrize("again", ["true", "false"])
+def test_a_transaction_that_was_used_before_is_refused_and_not_passed_over(
+    office: Office, again: str
+) -> None:
+    office.ask("boiler/set", '{"pump":true,"transaction":"abc"}')
+    if again == "true":
+        office.write(office.orders[0])
+        office.say(pump=True)
+    office.receipts()
+    office.ask("boiler/set", f'{{"pump":{again},"transaction":"abc"}}')
+    (receipt,) = office.receipts()
+    assert (receipt["stage"], receipt["transaction"]) == ("refused", "abc")
+    assert "abc was used before" in receipt["error"]
+    assert len(office.orders) == 1
+
+
+def test_an_old_transaction_is_forgotten(office: Office) -> None:
+    for number in [*range(REMEMBERED + 1), 0]:
+        office.ask("boiler/set", f'{{"silent":1,"transaction":{number}}}')
+    assert all("write" in receipt["error"] for receipt in office.receipts())
+
+
+def test_a_command_has_time_for_those_before_it_on_its_line(office: Office) -> None:
+    office.ask("pump/set/pump", "true")
+    office.ask("boiler/set/pump", "true")
+    assert [order.deadline_s for order in office.orders] == [5, 10]
+
+
+def test_at_the_end_nobody_is_left_without_a_last_word(office: Office) -> None:
+    office.ask("boiler/set/pump", "true")
+    office.ask("boiler/set/level", "2")
+    office.write(office.orders[0])
+    office.receipts()
+    office.desk.close()
+    assert [(one["point"], one["stage"]) for one in office.receipts()] == [
+        ("pump", "timeout"),
+        ("level", "refused"),
+    ]
+    office.ask("boiler/set/pump", "true")
+    (receipt,) = office.receipts()
+    assert (receipt["stage"], receipt["error"]) == ("refused", "the gateway is stopping")
+    assert len(office.orders) == 2
+    assert office.desk.due_s == math.inf
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,9 @@ from gateway.claim import Claim, clashes
 from gateway.decoders import DecoderConfig
 from gateway.framers import FramingConfig
 from gateway.home_assistant.config import HomeAssistantConfig
-from gateway.points.config import PointConfig, ReportConfig, Slug
+from gateway.points.config import PointConfig, Slug
 from gateway.points.names import RESERVED_POINTS
+from gateway.points.report import ReportConfig
 from gateway.readers import ReaderConfig
 from gateway.readers.host import HostConfig
 from gateway.readers.modbus import ModbusConfig

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from broker.link import Message, QoS
 from gateway.measurement import Measurement, Value
-from gateway.points.config import PointConfig, ReportConfig
+from gateway.points.config import PointConfig
 from gateway.points.names import PointNames
 from gateway.points.payload import payload
 from gateway.points.point import Point
+from gateway.points.report import ReportConfig
 
 
 class Said(NamedTuple):

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, mode
 
 from gateway.home_assistant.override import check_entity
 from gateway.points.names import MAX_SLUG_CHARACTERS
+from gateway.points.report import ReportConfig
 from gateway.points.writing import Write, check_write
 from gateway.section import Section
 
@@ -18,16 +19,6 @@ Slug = Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=MAX_SLUG_CHARAC
 PointType = Literal["number", "boolean", "text", "enum", "event", "button"]
 
 MAX_OPTIONS = 64
-MAX_SILENCE_S = 31 * 86_400
-
-
-def _check_stale_after(given: Any) -> float | str:
-    if given in ("learned", "never"):
-        return str(given)
-    is_number = isinstance(given, int | float) and not isinstance(given, bool)
-    if is_number and 1 <= given <= MAX_SILENCE_S:
-        return float(given)
-    raise ValueError(f"must be learned, never, or seconds from 1 to {MAX_SILENCE_S}")
 
 
 def _check_scale(scale: float) -> float:
@@ -60,18 +51,6 @@ def _are_texts(values: Any) -> bool:
     return all(isinstance(value, str) and 0 < len(value) <= 100 for value in values)
 
 
-StaleAfter = Annotated[
-    float | Literal["learned", "never"],
-    PlainValidator(_check_stale_after),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": ["learned", "never"]},
-                {"type": "number", "minimum": 1, "maximum": MAX_SILENCE_S},
-            ]
-        }
-    ),
-]
 Invalid = Annotated[
     bool | int | float | str,
     PlainValidator(_check_invalid),
@@ -93,56 +72,6 @@ Options = Annotated[
         }
     ),
 ]
-
-
-class ReportConfig(Section):
-    """When values are published: each that comes, where nothing else is said."""
-
-    on_change: bool | None = Field(
-        default=None, description="Publish a value that differs from the one published before."
-    )
-    every_s: Annotated[float, Field(ge=0.1, le=86_400)] | None = Field(
-        default=None,
-        description="Publish the newest value every so many seconds; with on_change, both.",
-    )
-    max_per_s: Annotated[float, Field(ge=0.1, le=1_000)] | None = Field(
-        default=None,
-        description="Publish at most so often a second: the newest value, never later than that.",
-    )
-    dead_band: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
-        default=None,
-        description="How far a number must move to be a change, in its unit.",
-        examples=[0.2],
-    )
-    dead_band_percent: Annotated[float, Field(gt=0, le=100)] | None = Field(
-        default=None,
-        description="The same in percent of the value published before; of both the larger counts.",
-    )
-    stale_after_s: StaleAfter | None = Field(
-        default=None,
-        description="How long it may be silent before its value is stale: learned from how often"
-        " it comes, never, or so many seconds.",
-    )
-
-    @model_validator(mode="after")
-    def _dead_bands_are_about_changes(self) -> ReportConfig:
-        if self.on_change is False and self.has_dead_band:
-            raise ValueError("a dead-band says what a change is: take it or on_change: false away")
-        return self
-
-    @property
-    def has_dead_band(self) -> bool:
-        return self.dead_band is not None or self.dead_band_percent is not None
-
-    def over(self, others: ReportConfig) -> ReportConfig:
-        """This section, and what another says of which this one doesn't speak."""
-        own, inherited = self.model_dump(exclude_none=True), others.model_dump(exclude_none=True)
-        if self.on_change is False:
-            inherited.pop("dead_band", None)
-            inherited.pop("dead_band_percent", None)
-        if self.has_dead_band:
-            inherited.pop("on_change", None)
-        return ReportConfig.model_validate({**inherited, **own})
 
 
 _FOR_NUMBERS = ("scale", "offset", "decimals", "unit", "state_class", "min", "max", "step")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from gateway.measurement import Value
-from gateway.points.config import PointConfig, ReportConfig
+from gateway.points.config import PointConfig
 from gateway.points.conversion import Conversion
 from gateway.points.interval import TOLERANCE, Interval, rounded_up
-from gateway.points.report import NEVER_S, Policy, Report
+from gateway.points.report import NEVER_S, Policy, Report, ReportConfig
 
 CATCH_UP_S = 1.0
 """How late a value may come that the broker's link had no room for."""

@@ -4,11 +4,89 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from gateway.measurement import Value
-from gateway.points.config import ReportConfig
+from gateway.section import Section
 
 NEVER_S = math.inf
+
+MAX_SILENCE_S = 31 * 86_400
+
+
+def _check_stale_after(given: Any) -> float | str:
+    if given in ("learned", "never"):
+        return str(given)
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    if is_number and 1 <= given <= MAX_SILENCE_S:
+        return float(given)
+    raise ValueError(f"must be learned, never, or seconds from 1 to {MAX_SILENCE_S}")
+
+
+StaleAfter = Annotated[
+    float | Literal["learned", "never"],
+    PlainValidator(_check_stale_after),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["learned", "never"]},
+                {"type": "number", "minimum": 1, "maximum": MAX_SILENCE_S},
+            ]
+        }
+    ),
+]
+
+
+class ReportConfig(Section):
+    """When values are published: each that comes, where nothing else is said."""
+
+    on_change: bool | None = Field(
+        default=None, description="Publish a value that differs from the one published before."
+    )
+    every_s: Annotated[float, Field(ge=0.1, le=86_400)] | None = Field(
+        default=None,
+        description="Publish the newest value every so many seconds; with on_change, both.",
+    )
+    max_per_s: Annotated[float, Field(ge=0.1, le=1_000)] | None = Field(
+        default=None,
+        description="Publish at most so often a second: the newest value, never later than that.",
+    )
+    dead_band: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="How far a number must move to be a change, in its unit.",
+        examples=[0.2],
+    )
+    dead_band_percent: Annotated[float, Field(gt=0, le=100)] | None = Field(
+        default=None,
+        description="The same in percent of the value published before; of both the larger counts.",
+    )
+    stale_after_s: StaleAfter | None = Field(
+        default=None,
+        description="How long it may be silent before its value is stale: learned from how often"
+        " it comes, never, or so many seconds.",
+    )
+
+    @model_validator(mode="after")
+    def _dead_bands_are_about_changes(self) -> ReportConfig:
+        if self.on_change is False and self.has_dead_band:
+            raise ValueError("a dead-band says what a change is: take it or on_change: false away")
+        return self
+
+    @property
+    def has_dead_band(self) -> bool:
+        return self.dead_band is not None or self.dead_band_percent is not None
+
+    def over(self, others: ReportConfig) -> ReportConfig:
+        """This section, and what another says of which this one doesn't speak."""
+        own, inherited = self.model_dump(exclude_none=True), others.model_dump(exclude_none=True)
+        if self.on_change is False:
+            inherited.pop("dead_band", None)
+            inherited.pop("dead_band_percent", None)
+        if self.has_dead_band:
+            inherited.pop("on_change", None)
+        return ReportConfig.model_validate({**inherited, **own})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +138,9 @@ NOISE = 1e-12
 class Report:
     """Decides value by value. All times are of one monotonic clock, in seconds.
 
-    A value is offered; either it is to be published now, or `due_s` says when to ask `release`,
-    which may be answered with an older offer only if no newer one came. At most one value waits,
-    the newest, so there is nothing to bound; and an offer never moves the time at which another
-    is due further away, so a point that never pauses is reported as often as it may be.
+    A value is offered; either it is to be published now, or `due_s` says when to ask `release`.
+    At most one value waits, the newest, so there is nothing to bound; and no offer moves away the
+    time at which one is due, so a point that never pauses is reported as often as it may be.
 
     `repeat_s` is how soon a value that keeps coming is reported again though it is no change.
     """

@@ -87,7 +87,7 @@ class SerialConfig(Section):
     rs485: Rs485Config | None = Field(
         default=None, description="Half duplex by the kernel's driver, where it knows RS-485."
     )
-    write_pause_s: Annotated[float, Field(ge=0, le=10)] = Field(
+    write_pause_s: Annotated[float, Field(ge=0, le=2)] = Field(
         default=0.02, description="The least time between two writes, in seconds."
     )
     poll: PollConfig | None = Field(

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from broker.link import Message, QoS
 from gateway.device import Device, Said, iso_time
 from gateway.measurement import Measurement, Value
-from gateway.points.config import PointConfig, ReportConfig
+from gateway.points.config import PointConfig
 from gateway.points.names import PointNames
+from gateway.points.report import ReportConfig
 
 NOON_MS = 1_795_262_400_000
 

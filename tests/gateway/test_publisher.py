@@ -10,8 +10,9 @@ from broker.link import Message
 from gateway.device import Device
 from gateway.handoff import DeviceMeasurement
 from gateway.measurement import Measurement, Value
-from gateway.points.config import PointConfig, ReportConfig
+from gateway.points.config import PointConfig
 from gateway.points.names import MAX_UNLISTED_POINTS, PointNames
+from gateway.points.report import ReportConfig
 from gateway.publisher import (
     HEALTH_EVERY_S,
     MAX_EVENTS_PER_S,

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from gateway.points.config import PointConfig, PointType, ReportConfig
+from gateway.points.config import PointConfig, PointType
+from gateway.points.report import ReportConfig
 
 
 @pytest.mark.parametrize(

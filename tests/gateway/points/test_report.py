@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.measurement import Value
-from gateway.points.config import ReportConfig
-from gateway.points.report import NEVER_S, Policy, Report
+from gateway.points.report import NEVER_S, Policy, Report, ReportConfig
 
 
 class Said:

@@ -71,6 +71,7 @@ class Session:
         outlet.on_ready = self._go_on
         self._loop = asyncio.get_running_loop()
         self._subscriptions: dict[int, Subscription] = {}
+        self._is_closed = False
 
     async def answer(self, text: str) -> None:
         """Do what one frame asks for; what can't be done gets an error frame.
@@ -79,6 +80,8 @@ class Session:
         ConnectionError when the WebSocket closes.
         """
         await self._outlet.ready()
+        if self._is_closed:
+            return
         try:
             self._answer(decode_frame(text))
         except RefusedError as refusal:
@@ -87,7 +90,8 @@ class Session:
     async def refuse(self, refusal: RefusedError) -> None:
         """Send a refusal as an error frame; the same holds."""
         await self._outlet.ready()
-        self._refuse(refusal)
+        if not self._is_closed:
+            self._refuse(refusal)
 
     def _deliver(self, subscription: Subscription) -> None:
         """Send one frame; more in the next turn of the loop, or one could keep it from others."""
@@ -109,7 +113,11 @@ class Session:
         return tuple(self._subscriptions.values())
 
     def close(self) -> None:
-        """Let go of everything that this session watches."""
+        """Let go of everything that this session watches, and do nothing any more.
+
+        A peer that doesn't read holds up our close, and may have sent much by then.
+        """
+        self._is_closed = True
         for subscription in self._subscriptions.values():
             subscription.close()
         self._subscriptions.clear()

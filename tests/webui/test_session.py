@@ -12,6 +12,7 @@ from broker.errors import LinkAwayError, LinkFullError
 from broker.link import Message, QoS
 from tests.real_ends import until
 from tests.webui.outlet import RecordingOutlet
+from tests.webui.serving import RecordingLink
 from webui.errors import RefusedError
 from webui.hub import Hub, HubLimits
 from webui.identity import EVERYBODY, NOBODY, Identity
@@ -19,23 +20,6 @@ from webui.pacer import Pacer
 from webui.publishing import publisher
 from webui.session import Session
 from webui.wire import MAX_SUBSCRIPTIONS
-
-
-class RecordingLink:
-    """A link that keeps what it is given, or is in trouble."""
-
-    is_up = True
-    reason = ""
-    waiting = 0
-
-    def __init__(self) -> None:
-        self.published: list[Message] = []
-        self.trouble: Exception | None = None
-
-    def publish(self, message: Message) -> None:
-        if self.trouble is not None:
-            raise self.trouble
-        self.published.append(message)
 
 
 class Conversation:
@@ -213,6 +197,20 @@ async def test_nothing_is_answered_or_done_while_the_peer_does_not_read() -> Non
         await leaving
         await refusing
         assert talk.ops() == ["subscribed", "messages", "unsubscribed", "error"]
+
+
+async def test_what_comes_after_its_end_is_neither_done_nor_answered() -> None:
+    async with conversation() as talk:
+        talk.outlet.freeze()
+        waiting = asyncio.create_task(talk.session.answer('{"op":"publish","topic":"a"}'))
+        await asyncio.sleep(0)
+        talk.session.close()
+        talk.outlet.thaw()
+        await waiting
+        await talk.session.answer('{"op":"subscribe","filters":["#"]}')
+        await talk.session.refuse(RefusedError("bad_frame", "no"))
+        assert talk.link.published == []
+        assert talk.frames == []
 
 
 async def test_to_a_peer_that_is_gone_nothing_is_written() -> None:

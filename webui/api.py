@@ -99,9 +99,11 @@ async def topics(request: Request) -> Response:
 
 async def publish(request: Request) -> Response:
     """`POST /api/publish`: publish a message; it is accepted once the link has taken it over."""
+    state, identity = _state(request), identity_of(request.scope)
     publication = decode_publication(await request_body(request))
-    publish_from = _state(request).publish_from(address_of(request))
-    publish_from(identity_of(request.scope), publication, 0)
+    if not state.authenticator.still_counts(identity):  # a body may take its time
+        raise RefusedError("unavailable", "what you may has changed meanwhile: ask again")
+    state.publish_from(address_of(request))(identity, publication, 0)
     return json_response(Accepted("accepted"), 202)
 
 

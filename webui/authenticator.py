@@ -72,6 +72,12 @@ class Authenticator:
             return WRONG_TOKEN
         return Identity(None, frozenset(), token.policy, address, token=token)
 
+    def still_counts(self, identity: Identity) -> bool:
+        """Whether nothing has changed since of what their rights come from."""
+        if identity.token is not None:
+            return self.tokens.holds(identity.token)
+        return identity.policy == self.users.policy
+
     def log_in(self, identity: Identity) -> Login:
         """A login of somebody whose password has just been right."""
         name = identity.user or ""

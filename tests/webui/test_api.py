@@ -11,15 +11,12 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 from starlette.applications import Starlette
-from starlette.types import Receive, Scope, Send
 
 from broker.access import Users, parse_users
 from broker.errors import LinkAwayError, LinkFullError
 from broker.link import Message, QoS
 from tests.real_ends import DEADLINE_S
 from tests.webui.serving import Web, serving
-from webui.app import web_application
-from webui.identity import IDENTITY, NOBODY
 from webui.page import page_route
 from webui.publishing import PublishRate
 from webui.wire import MAX_REQUEST_BYTES
@@ -212,17 +209,16 @@ async def test_who_publishes_faster_than_one_may_is_told_so(
     ],
 )
 async def test_who_may_nothing_is_refused(
-    idle: Web, method: str, path: str, body: dict[str, str] | None
+    method: str, path: str, body: dict[str, str] | None
 ) -> None:
-    app = web_application(idle.state)
-
-    async def for_nobody(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, IDENTITY: NOBODY}, receive, send)
-
-    transport = httpx.ASGITransport(for_nobody)
-    async with httpx.AsyncClient(transport=transport, base_url="http://web") as http:
+    users = Users(parse_users(f'users: {{wall: {{password: "{HASH}"}}}}'))
+    async with (
+        serving(users=users) as web,
+        httpx.AsyncClient(base_url=web.url, auth=("wall", "right")) as http,
+    ):
         assert error(await http.request(method, path, json=body)) == (403, "forbidden")
-    assert idle.link.published == []
+        assert web.link.published == []
+    users.close()
 
 
 # --- /api/me

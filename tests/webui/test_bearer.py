@@ -10,10 +10,11 @@ from dataclasses import replace
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from broker.access import Token, Tokens, Users, parse_users
+from broker.access import Accounts, Token, Tokens, Users, parse_users
 from broker.token import digest_of
 from tests.real_ends import DEADLINE_S, until
 from tests.webui.serving import Web, serving
@@ -140,6 +141,35 @@ async def test_sessions_are_closed_when_their_token_is_revoked_and_others_stay()
         with pytest.raises(InvalidStatus, match="401"):
             async with session(web):
                 pass
+
+
+@pytest.mark.parametrize(
+    "shown", [SHOWN, {"Authorization": "Basic YWRhOnJpZ2h0"}], ids=["token", "user"]
+)
+async def test_what_was_begun_before_a_change_and_is_said_after_it_is_not_published(
+    shown: dict[str, str],
+) -> None:
+    users, tokens = Users(parse_users(USERS)), Tokens([BENCH])
+
+    def around(app: ASGIApp) -> ASGIApp:
+        async def changing(scope: Scope, receive: Receive, send: Send) -> None:
+            async def body() -> Message:
+                users.take_up(Accounts())
+                tokens.take_up([])
+                return await receive()
+
+            await app(scope, body, send)
+
+        return changing
+
+    async with (
+        serving(users=users, tokens=tokens, around=around) as web,
+        httpx.AsyncClient(base_url=web.url, timeout=DEADLINE_S, headers=shown) as http,
+    ):
+        answer = await http.post("/api/publish", json={"topic": "lamp/a/set"})
+        assert error(answer) == (503, "unavailable")
+        assert web.link.published == []
+    users.close()
 
 
 async def test_a_session_is_closed_when_its_token_ends() -> None:

@@ -6,6 +6,7 @@ Who it is, CONNECT says; where it names nobody, the login's cookie does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
@@ -50,15 +51,19 @@ async def mqtt_endpoint(websocket: WebSocket) -> None:
         with state.carried(identity) as ending:
             await websocket.accept(subprotocol)
             await _carry(websocket, attached, state, ending)
+            if ending.code:
+                attached.lost()  # at once: a page that reads nothing holds up the close
+                with contextlib.suppress(*_CLOSED):
+                    await websocket.close(ending.code, ending.reason)
     finally:
         attached.lost()
 
 
 async def _carry(websocket: WebSocket, attached: Attached, state: WebState, ending: Ending) -> None:
-    """Both ways at once; the first way that ends is the end."""
+    """Both ways at once; the first way that ends is the end, or the end of the login."""
     stopping = asyncio.create_task(_stop(state, attached))
     ways = [
-        asyncio.create_task(_close_at(ending, websocket)),
+        asyncio.create_task(ending.wait()),
         asyncio.create_task(_receive(websocket, attached)),
         asyncio.create_task(_send(websocket, attached)),
         asyncio.create_task(attached.aborted()),
@@ -96,12 +101,6 @@ async def _stop(state: WebState, attached: Attached) -> None:
     """Say goodbye when the web server stops; changed users are the broker's own business."""
     await state.stopping.wait()
     attached.stop()
-
-
-async def _close_at(ending: Ending, websocket: WebSocket) -> None:
-    """Close it when the login ends with which it came."""
-    await ending.wait()
-    await websocket.close(ending.code, ending.reason)
 
 
 async def _refuse(websocket: WebSocket, status: int, message: str) -> None:

@@ -234,6 +234,27 @@ async def test_mqtt_by_a_login_ends_with_it() -> None:
             assert (client.close_code, named.close_code) == (LOGGED_OUT, LOGGED_OUT)
 
 
+async def test_mqtt_by_a_login_ends_with_it_though_its_page_reads_nothing() -> None:
+    async with (
+        mqtt_on_the_web_port(ADA_ALONE) as (web, port),
+        connected(port, "other", login=("ada", "right")) as other,
+    ):
+        headers = await logged_in(web)
+        await other.subscribe("gone")
+        async with page(web, additional_headers=headers) as client:
+            await client.send(connect("page", will=("gone", b"")) + subscribe("flood"))
+            assert (await client.recv(decode=False)).startswith(CONNACK)
+            client.transport.pause_reading()
+            for _ in range(20):
+                await other.send(publish("flood", bytes(1_000_000)))
+                await other.ping()
+            async with httpx.AsyncClient(base_url=web.url, headers=headers) as http:
+                await http.post("/api/logout", json={})
+            async with asyncio.timeout(DEADLINE_S / 2):
+                await other.read_until_topic("gone")
+            client.transport.abort()
+
+
 async def test_a_server_that_stops_says_so_and_changed_users_are_no_reason() -> None:
     async with mqtt_on_the_web_port() as (web, _), page(web) as client:
         await client.send(connect("page", protocol=("MQTT", 5)))

@@ -10,17 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Error as SqliteError
 
+from webui.history.bounds import RecorderLimits
 from webui.history.database import Database, is_corrupt
-from webui.history.history import (
-    GATHER_S,
-    OFF,
-    RETRY_S,
-    History,
-    OffHistory,
-    OpenFile,
-    RecordedHistory,
-)
-from webui.history.recorder import Recorder, RecorderLimits
+from webui.history.history import OFF, History, OffHistory
+from webui.history.recorded import GATHER_S, RETRY_S, OpenFile, RecordedHistory
+from webui.history.recorder import Recorder
 from webui.history.series import Naming, RecordedTopics
 from webui.history.thread import FileThread
 from webui.history.tidying import Tidying

@@ -20,10 +20,11 @@ from broker.link import Message
 from tests.program import ROOT
 from tests.real_ends import DEADLINE_S, until
 from webui.errors import HistoryError, RefusedError
-from webui.history import history as history_module
+from webui.history import reader
 from webui.history.data_folder import FILE, HistorySettings, open_history
-from webui.history.history import OFF, History, HistorySnapshot, OffHistory, RecordedHistory
-from webui.history.reading import Columns
+from webui.history.history import OFF, History, HistorySnapshot, OffHistory
+from webui.history.reading import Columns, Reading
+from webui.history.recorded import RecordedHistory
 from webui.history.thread import FileThread
 
 TOPIC = "fieldgate/boiler/temperature"
@@ -120,8 +121,9 @@ async def test_an_export_holds_what_was_not_written_yet(tmp_path: Path) -> None:
 
 async def test_an_export_comes_in_pieces(tmp_path: Path) -> None:
     async with recording(tmp_path, gather_s=NEVER_S) as past:
+        now = now_ms()
         for hour in range(3):
-            hear(past, *range(3600), since_ms=now_ms() - (hour + 1) * 3_600_000)
+            hear(past, *range(3600), since_ms=now - (hour + 1) * 3_600_000)
             await until(lambda: past.snapshot().waiting_messages == 0, "all of it is looked at")
         pieces = [len(piece) async for piece in past.rows(TOPIC, "", 0, now_ms() + 1000)]
         assert sum(pieces) == 3 * 3600
@@ -346,12 +348,12 @@ async def test_a_reader_that_fails_says_so_and_tries_anew(
 async def test_a_disk_that_hangs_keeps_nobody_waiting_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history_module, "READ_S", 0.05)
+    monkeypatch.setattr(reader, "READ_S", 0.05)
     hang = threading.Event()
     async with recording(tmp_path) as past:
         hear(past, 1)
         await until(lambda: past.snapshot().rows, "it is written")
-        monkeypatch.setattr(past, "_read_in_thread", lambda _call: hang.wait(DEADLINE_S))
+        monkeypatch.setattr(Reading, "columns", lambda *_: hang.wait(DEADLINE_S))
         with pytest.raises(RefusedError, match="the disk is too slow now"):
             await asked(past)
         hang.set()

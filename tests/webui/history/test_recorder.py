@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from broker.link import Message
 from tests.webui.history.samples import NOON_S, Sample, expected, samples
+from webui.history.bounds import RecorderLimits
 from webui.history.bucket import Bucket
-from webui.history.recorder import Recorder, RecorderLimits
+from webui.history.recorder import Recorder
 from webui.history.series import Naming, RecordedTopics, SeriesKey
 
 NOON_MS = NOON_S * 1000

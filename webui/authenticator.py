@@ -76,7 +76,7 @@ class Authenticator:
         """Whether nothing has changed since of what their rights come from."""
         if identity.token is not None:
             return self.tokens.holds(identity.token)
-        return identity.policy == self.users.policy
+        return identity.policy is self.users.policy  # another object after each change
 
     def log_in(self, identity: Identity) -> Login:
         """A login of somebody whose password has just been right."""

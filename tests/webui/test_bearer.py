@@ -154,7 +154,7 @@ async def test_what_was_begun_before_a_change_and_is_said_after_it_is_not_publis
     def around(app: ASGIApp) -> ASGIApp:
         async def changing(scope: Scope, receive: Receive, send: Send) -> None:
             async def body() -> Message:
-                users.take_up(Accounts())
+                users.take_up(Accounts(policy=parse_users(USERS).policy))
                 tokens.take_up([])
                 return await receive()
 

@@ -43,6 +43,7 @@ _ANSWERS = {
 _LEVELS = {
     "device": "The device's name in the config.",
     "point": "One of its points.",
+    "id": "The base topic and the device's id, joined by `_`.",
     "node": "The web server's name among several.",
 }
 
@@ -120,7 +121,7 @@ def _topic_operations() -> Mapping[str, Json]:
 def _topic_channel(branch: Branch, base_topic: str) -> Json:
     levels = re.findall(r"\{(\w+)\}", branch.topic)
     names = (said.name for said in branch.said)
-    channel = _channel(f"{base_topic}/{branch.topic}", branch.about, "broker", names)
+    channel = _channel(branch.address(base_topic), branch.about, "broker", names)
     if levels:
         channel["parameters"] = {level: {"description": _LEVELS[level]} for level in levels}
     return channel

@@ -104,6 +104,62 @@ class PointEvent(msgspec.Struct):
     time: str
 
 
+class Receipt(msgspec.Struct):
+    """What became of a command, a receipt for each stage; `error` says why not."""
+
+    transaction: str
+    point: str
+    stage: Literal["accepted", "written", "confirmed", "timeout", "refused"]
+    value: Any
+    time: str
+    error: str = ""
+
+
+class AnnounceRequest(msgspec.Struct):
+    """Yes to a device that waits to be announced to Home Assistant; without one, who waits?"""
+
+    device: str = ""
+    transaction: str | int | None = None
+
+
+class AnnounceResponse(msgspec.Struct):
+    """Whether that was done, and which devices still wait."""
+
+    status: Literal["ok", "error"]
+    transaction: str | int | None = None
+    waiting: list[str] = []
+    error: str = ""
+
+
+class HomeAssistantDevice(msgspec.Struct):
+    """A device and all its entities, as Home Assistant's device-based discovery has it."""
+
+    device: dict[str, Any]
+    origin: dict[str, Any]
+    availability: list[dict[str, Any]]
+    availability_mode: Literal["all"]
+    components: dict[str, dict[str, Any]]
+
+
+DEVICE_COMMAND: Json = {
+    "title": "DeviceCommand",
+    "description": "Wished values by point, and a `transaction` that the receipts name.",
+    "type": "object",
+    "properties": {"transaction": {"type": ["string", "integer"], "maxLength": 128}},
+    "minProperties": 1,
+    "additionalProperties": {"type": ["number", "string", "boolean"]},
+}
+ANYTHING: Json = {
+    "title": "Anything",
+    "description": "Whatever it is, it is not looked at.",
+    "type": "string",
+}
+WISHED_VALUE: Json = {
+    "title": "WishedValue",
+    "description": "The value alone, as in `21.5`, `true` or `open`.",
+    "type": "string",
+    "maxLength": 16_384,
+}
 DEVICE_STATE: Json = {
     "title": "DeviceState",
     "description": "All points of a device, null where one has no value; `stale` names the silent.",
@@ -148,6 +204,15 @@ class Branch:
     topic: str
     about: str
     said: tuple[Said, ...]
+    is_below_base: bool = True
+
+    def address(self, base_topic: str) -> str:
+        """The whole topic."""
+        return f"{base_topic}/{self.topic}" if self.is_below_base else self.topic
+
+
+def _received_text(name: str, payload: Payload) -> Said:
+    return Said(name, payload, retain=False, media_type="text/plain", action="receive")
 
 
 TOPIC_TREE = (
@@ -174,6 +239,16 @@ TOPIC_TREE = (
         "The gateway that is there answers.",
         (Said("pingResponse", Answer, retain=False),),
     ),
+    Branch(
+        "bridge/request/announce",
+        "Somebody says yes to a device that waits to be announced to Home Assistant.",
+        (Said("announceRequest", AnnounceRequest, retain=False, action="receive"),),
+    ),
+    Branch(
+        "bridge/response/announce",
+        "What came of it.",
+        (Said("announceResponse", AnnounceResponse, retain=False),),
+    ),
     Branch("bridge/web/{node}", "Who watches.", (Said("presence", Presence),)),
     Branch(
         "bridge/web/{node}/sync",
@@ -193,5 +268,31 @@ TOPIC_TREE = (
             Said("pointValue", BARE_VALUE, QoS.AT_MOST_ONCE, media_type="text/plain"),
             Said("pointEvent", PointEvent, retain=False),
         ),
+    ),
+    Branch(
+        "{device}/set",
+        "What somebody wishes of a device.",
+        (Said("deviceCommand", DEVICE_COMMAND, retain=False, action="receive"),),
+    ),
+    Branch(
+        "{device}/set/{point}",
+        "What somebody wishes of a point.",
+        (_received_text("pointCommand", WISHED_VALUE),),
+    ),
+    Branch(
+        "{device}/get",
+        "Somebody wants all of a device published anew.",
+        (_received_text("deviceRequest", ANYTHING),),
+    ),
+    Branch(
+        "{device}/result",
+        "What becomes of a command.",
+        (Said("commandReceipt", Receipt, retain=False),),
+    ),
+    Branch(
+        "homeassistant/device/{id}/config",
+        "What Home Assistant is told, where `home_assistant.discovery_prefix` says no other place.",
+        (Said("homeAssistantDevice", HomeAssistantDevice),),
+        is_below_base=False,
     ),
 )

@@ -26,6 +26,7 @@ CONFIG = """
 base_topic: plant/gate
 broker: {{engine: external, url: '{url}'}}
 web: {{listen: 127.0.0.1:0, node: hall}}
+home_assistant: {{enabled: true}}
 devices:
   - name: boiler
     reader: {{type: serial, port: {port}}}
@@ -33,6 +34,7 @@ devices:
     points:
       temperature: {{unit: "°C"}}
       button: {{type: event}}
+      pump: {{type: boolean, write: "PUMP {{value}}\n", confirm: false}}
 """
 
 
@@ -43,14 +45,21 @@ QUESTION = Message(
 )
 """As a gateway asks it that will yield, being the younger one."""
 
+ASKED = {
+    "boiler/set": b'{"pump":true,"transaction":"t1"}',
+    "boiler/set/pump": b"false",
+    "boiler/get": b"",
+    "bridge/request/announce": b'{"device":"boiler","transaction":"t2"}',
+}
+"""What others want of the gateway, below its base topic."""
+
 DOCUMENT = asyncapi_document(version="1", base_topic=BASE, host="127.0.0.1:8088")
 
 
 def branch_of(topic: str) -> Branch | None:
     """The branch of a topic; one that spells its levels out goes before one that doesn't."""
-    below = topic.removeprefix(f"{BASE}/")
     for branch in sorted(TOPIC_TREE, key=lambda branch: branch.topic.count("{")):
-        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", branch.topic), below):
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", branch.address(BASE)), topic):
             return branch
     return None
 
@@ -104,10 +113,11 @@ async def test_all_that_the_program_says_is_in_the_tree_and_all_of_the_tree_is_s
     tmp_path: Path,
 ) -> None:
     listener = Listener()
-    everything = Subscription(f"{BASE}/#", QoS.EXACTLY_ONCE)
+    filters = (f"{BASE}/#", "homeassistant/device/#")
+    everything = [Subscription(one, QoS.EXACTLY_ONCE) for one in filters]
     with mosquitto(tmp_path) as broker, serial_line(tmp_path) as boiler:
         async with link.connect(
-            Endpoint(broker.url, version="5"), listener, role="test", subscriptions=[everything]
+            Endpoint(broker.url, version="5"), listener, role="test", subscriptions=everything
         ) as connection:
             await until(lambda: connection.is_up, "it listens")
             config = CONFIG.format(url=broker.url, port=boiler.path)
@@ -120,6 +130,9 @@ async def test_all_that_the_program_says_is_in_the_tree_and_all_of_the_tree_is_s
                     f"{BASE}/bridge/request/ping", json.dumps(question).encode(), QoS.AT_LEAST_ONCE
                 )
                 connection.publish(ask)
+                for below, payload in ASKED.items():
+                    topic = f"{BASE}/{below}"
+                    connection.publish(Message(topic, payload, QoS.AT_LEAST_ONCE))
                 async with httpx.AsyncClient(base_url=fieldgate.page_url) as http:
                     body = {"topic": "elsewhere", "payload": "1"}
                     assert (await http.post("/api/publish", json=body)).status_code == 202

@@ -90,13 +90,14 @@ def test_every_kind_of_message_on_a_topic_has_its_channel_and_its_operation() ->
     channels = DOCUMENT["channels"]
     addresses = {channel["address"]: name for name, channel in channels.items()}
     assert addresses.keys() == {
-        "/api/ws", *(f"plant/gate/{branch.topic}" for branch in TOPIC_TREE)
+        "/api/ws", *(branch.address("plant/gate") for branch in TOPIC_TREE)
     }  # fmt: skip
     for branch in TOPIC_TREE:
-        name = addresses[f"plant/gate/{branch.topic}"]
+        name = addresses[branch.address("plant/gate")]
         assert channels[name]["messages"].keys() == {said.name for said in branch.said}
         levels = set(channels[name].get("parameters", {}))
         assert levels == {level.strip("{}") for level in branch.topic.split("/") if "{" in level}
+    assert {"plant/gate/{device}/set", "homeassistant/device/{id}/config"} <= addresses.keys()
     names = [said.name for branch in TOPIC_TREE for said in branch.said]
     assert len(set(names)) == len(names)
     sent = {

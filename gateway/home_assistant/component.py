@@ -118,9 +118,7 @@ def _sensor(known: Known) -> Component:
 
 def _number(known: Known) -> Component:
     unit, device_class = _unit_and_class(known)
-    least, greatest = (
-        _float(known, key, bound) for key, bound in zip(("min", "max"), DEFAULT_SPAN, strict=True)
-    )
+    least, greatest = _span(known)
     return {
         "unit_of_measurement": unit,
         "device_class": device_class,
@@ -129,6 +127,13 @@ def _number(known: Known) -> Component:
         "step": max(SMALLEST_STEP, _float(known, "step", 0.1)),
         "mode": "slider" if "min" in known and "max" in known else "box",
     }
+
+
+def _span(known: Known) -> tuple[float, float]:
+    """From min to max; a bound that the config leaves out must not lie beyond the other."""
+    least, greatest = DEFAULT_SPAN
+    least = _float(known, "min", min(least, 10 * _float(known, "max", 0.0)))
+    return least, _float(known, "max", max(greatest, 10 * least))
 
 
 def _brightness(

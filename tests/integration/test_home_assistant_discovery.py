@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -155,6 +156,82 @@ async def test_a_new_device_waits_for_a_yes_where_it_is_to_be_asked_for(tmp_path
                     assert (answer["status"], bool(answer["error"])) == ("error", True)
                 assert await ask('{"device":"boiler"}') == {"status": "ok", "waiting": []}
                 await session.until(lambda: BOILER in session.values, "it is announced")
+
+
+WRITABLE = """
+web: {{listen: 127.0.0.1:0}}
+home_assistant: {{enabled: true}}
+devices:
+  - name: boiler
+    reader: {{type: serial, port: {line}, write_pause_s: 0}}
+    decoder: {{type: key_value}}
+    points:
+      pump: {{type: boolean, confirm: false, write: "PUMP {{value}}\\n"}}
+      level: {{unit: m, decimals: 1, min: 0, max: 50, confirm: false, write: "LEVEL {{value}}\\n"}}
+      mode: {{options: {{0: auto, 1: manual}}, confirm: false, write: "MODE {{value}}\\n"}}
+      rank: {{options: ["1", "2"], confirm: false, write: "RANK {{value}}\\n"}}
+      reset: {{type: button, write: "RESET\\n"}}
+      label: {{type: text, confirm: false, write: "LABEL {{value}}\\n"}}
+      anything: {{confirm: false, write: "ANY {{value}}\\n"}}
+      dim: {{type: number, min: 0, max: 200, confirm: false, write: "DIM {{value}}\\n"}}
+      lamp:
+        type: boolean
+        confirm: false
+        write: {{true: "LAMP ON\\n", false: "LAMP OFF\\n"}}
+        home_assistant: {{platform: light, brightness: dim}}
+"""
+
+
+def clicked(entity: dict[str, Any]) -> list[tuple[str, str]]:
+    """What Home Assistant publishes when somebody uses an entity: topics and payloads."""
+    topic = entity["command_topic"]
+    match entity["platform"]:
+        case "switch":
+            return [(topic, entity["payload_on"]), (topic, entity["payload_off"])]
+        case "light":
+            brightness = entity["brightness_command_topic"], str(entity["brightness_scale"])
+            return [(topic, entity["payload_on"]), brightness, (topic, entity["payload_off"])]
+        case "number":
+            return [(topic, "21.5"), (topic, f"{entity['max']:g}")]
+        case "select":
+            return [(topic, option) for option in entity["options"]]
+        case "button":
+            return [(topic, entity["payload_press"])]
+    assert entity["platform"] == "text"
+    return [(topic, "1.50"), (topic, "true")]
+
+
+async def test_the_hardware_hears_all_that_its_entities_can_be_used_for(tmp_path: Path) -> None:
+    with (
+        serial_line(tmp_path) as line,
+        running(tmp_path, WRITABLE.format(line=line.path)) as fieldgate,
+    ):
+        async with browsing(fieldgate.page_url, "homeassistant/#", "fieldgate/#") as session:
+            await session.until(lambda: len(entities(session)) == 9, "it is announced")
+            line.say(b"partial\npump=0\n")
+            await session.until(lambda: "fieldgate/boiler/pump" in session.values, "it speaks")
+            heard: dict[str, list[str]] = {}
+            for point, entity in entities(session).items():
+                clicks = clicked(entity)
+                for topic, payload in clicks:
+                    await session.send(op="publish", id=1, topic=topic, payload=payload)
+                text = ""
+                while text.count("\n") < len(clicks):
+                    chunk = await asyncio.to_thread(line.hear)
+                    assert chunk, f"{point}: {text}"
+                    text += chunk.decode()
+                heard[point] = text.splitlines()
+    assert heard == {
+        "pump": ["PUMP 1", "PUMP 0"],
+        "level": ["LEVEL 21.5", "LEVEL 50"],
+        "mode": ["MODE 0", "MODE 1"],
+        "rank": ["RANK 1", "RANK 2"],
+        "reset": ["RESET"],
+        "label": ["LABEL 1.50", "LABEL true"],
+        "anything": ["ANY 1.5", "ANY 1"],
+        "dim": ["DIM 21.5", "DIM 200"],
+        "lamp": ["LAMP ON", "DIM 200", "LAMP OFF"],
+    }
 
 
 def _speak(line: SerialLine) -> None:

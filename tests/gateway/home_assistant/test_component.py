@@ -139,6 +139,22 @@ def test_what_is_silent_for_too_long_is_unavailable(kind: str) -> None:
     assert "expire_after" not in entity({"type": kind, "writable": True, "expire_after_s": 20.0})
 
 
+@pytest.mark.parametrize(
+    ("bound", "span"),
+    [
+        ({"min": 5e6}, (5e6, 5e7)),
+        ({"max": -5e6}, (-5e7, -5e6)),
+        ({"min": 0}, (0, 1e6)),
+        ({"max": 80}, (-1e6, 80)),
+    ],
+)
+def test_a_bound_that_is_left_out_never_lies_beyond_the_other(
+    bound: dict[str, float], span: tuple[float, float]
+) -> None:
+    made = entity({"type": "number", "writable": True, **bound})
+    assert (made["min"], made["max"]) == span
+
+
 def test_a_number_has_bounds_and_a_step_that_home_assistant_takes() -> None:
     bounded = {"min": 5, "max": 80, "step": 0.0001}
     made = entity({"type": "number", "writable": True, "unit": "°C", **bounded})

@@ -58,6 +58,7 @@ class Bus:
         character_s = BITS_OF_A_CHARACTER / config.baudrate
         self._pause_s = 0.0 if is_tcp else max(SHORTEST_PAUSE_S, 3.5 * character_s)
         self._lock = threading.Lock()
+        self._next = threading.Lock()
         self._members = 0
         self._is_open = False
         self._transaction = 0
@@ -89,7 +90,7 @@ class Bus:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        with self._lock:
+        with self._in_order():
             if not self._is_open:
                 raise ReaderError("the line was closed")
             try:
@@ -101,6 +102,17 @@ class Bus:
                 raise
             finally:
                 time.sleep(self._pause_s)
+
+    @contextmanager
+    def _in_order(self) -> Iterator[None]:
+        """A lock goes to whoever asks at the right moment: a device that is read without a pause
+        would take it again and again, and a command would wait. So who waits keeps the door."""
+        with self._next:
+            self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _answer(self, request: ModbusPDU, timeout_s: float) -> ModbusPDU:
         self._transaction = request.transaction_id = self._transaction % 65_535 + 1

@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 from pymodbus.framer import FramerType
+from pymodbus.pdu.register_message import ReadHoldingRegistersRequest
 
 from gateway.errors import ReaderError
 from gateway.measurement import Value
 from gateway.readers import Buses, build
 from gateway.readers.modbus import ModbusConfig, ModbusReader
+from gateway.readers.modbus.bus import SilenceError
 from tests.modbus_device import device, serial_bus, tcp_line
-from tests.real_ends import DEADLINE_S, free_port
+from tests.real_ends import DEADLINE_S, free_port, wait_until
 
 TEMPERATURE = {"temperature": {"address": 0, "type": "int16"}}
 
@@ -198,6 +200,28 @@ def test_values_are_written_and_read_back() -> None:
             reader.write(point, value)
         assert reading(reader) == wishes
         assert 3 in [one.address for one in line.requests]
+
+
+def test_who_waits_for_the_line_goes_before_who_comes_back_to_it() -> None:
+    buses = Buses()
+    with tcp_line(device(1, {0: [1]})) as line:
+        bus = buses.of(section(line.port))
+        bus.join()
+
+        def ask_the_silent() -> None:
+            for _ in range(4):
+                with pytest.raises(SilenceError):
+                    bus.ask(ReadHoldingRegistersRequest(count=1, dev_id=9), 0.2)
+
+        busy = threading.Thread(target=ask_the_silent)
+        busy.start()
+        try:
+            wait_until(lambda: len(line.requests) == 1, "it is asked")
+            bus.ask(ReadHoldingRegistersRequest(count=1, dev_id=1), DEADLINE_S)
+            assert [one.dev_id for one in line.requests][:2] == [9, 1]
+        finally:
+            busy.join(DEADLINE_S)
+            bus.leave()
 
 
 def test_what_cannot_be_written_is_refused_in_words() -> None:

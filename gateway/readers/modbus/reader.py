@@ -142,6 +142,7 @@ class ModbusReader:
             raise ReaderError(
                 f"{self._name} refuses {value!r} for {point}: {_reason(error)}"
             ) from None
+        self._due_s = self._monotonic()  # the device's answer confirms it, and is not to be late
 
     def _fields(self) -> dict[str, Value]:
         fields: dict[str, Value] = {}

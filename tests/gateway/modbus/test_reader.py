@@ -202,6 +202,17 @@ def test_values_are_written_and_read_back() -> None:
         assert 3 in [one.address for one in line.requests]
 
 
+def test_what_was_written_is_read_back_at_once_however_seldom_the_device_is_read() -> None:
+    with (
+        tcp_line(device(1, {0: [1]})) as line,
+        opened(section(line.port, every_s=3600)) as reader,
+    ):
+        assert reading(reader) == {"temperature": 1}
+        assert not reader.read()
+        reader.write("temperature", 5)
+        assert reading(reader) == {"temperature": 5}
+
+
 def test_who_waits_for_the_line_goes_before_who_comes_back_to_it() -> None:
     buses = Buses()
     with tcp_line(device(1, {0: [1]})) as line:

@@ -69,6 +69,13 @@ def answered(port: int) -> bytes:
     return asked.stdout.splitlines()[0]
 
 
+def three_receipts(port: int) -> subprocess.Popen[str]:
+    """Hears three, and ends."""
+    command = [program("mosquitto_sub"), "-p", str(port), "-q", "1", "-C", "3", "-W", "60"]
+    command += ["-t", "fieldgate/boiler/result"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
 def receipts(session: Any) -> list[dict[str, Any]]:
     return [
         json.loads(one["payload"])
@@ -178,3 +185,22 @@ devices:
                     ("setpoint", "confirmed"),
                 ]
                 await session.until(lambda: session.values[topic] == "21.5", "it is as wished")
+
+
+async def test_a_command_that_the_end_overtakes_has_its_last_word(tmp_path: Path) -> None:
+    with mosquitto(tmp_path) as broker, serial_line(tmp_path) as line:
+        config = BOILER.format(port=line.path).replace("timeout_s: 0.5", "timeout_s: 600")
+        config += f"broker: {{engine: external, url: mqtt://127.0.0.1:{broker.port}}}\n"
+        with three_receipts(broker.port) as listener:
+            with running(tmp_path, config) as fieldgate, boiler(line) as heard:
+                async with browsing(fieldgate.page_url, "fieldgate/#") as session:
+                    line.say(b"pump=0\n")
+                    line.say(b"pump=0 level=1.5\n")
+                    await session.until(lambda: "fieldgate/boiler/level" in session.values, "read")
+                    publish(broker.port, "fieldgate/boiler/set/level", "2")
+                    assert (await chain(session, 2))[1:] == [("level", "written")]
+                    await session.until(lambda: heard == [b"LEVEL 2"], "the hardware hears it")
+            said, _ = listener.communicate(timeout=DEADLINE_S)
+        last = json.loads(said.splitlines()[-1])
+        assert (last["stage"], last["value"]) == ("timeout", 2)
+        assert last["error"] == "the gateway stopped before the hardware said it back"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from broker.native.connection import Connection
@@ -34,7 +35,7 @@ AT_ONCE = 20
 class Subscribing:
     """SUBSCRIBE and UNSUBSCRIBE of one connection."""
 
-    __slots__ = ("_connection", "_core", "_replays", "_replies", "_session")
+    __slots__ = ("_connection", "_core", "_planned", "_replays", "_replies", "_session")
 
     def __init__(
         self, core: Core, connection: Connection, session: MqttSession, replies: Replies
@@ -44,6 +45,7 @@ class Subscribing:
         self._session = session
         self._replies = replies
         self._replays: deque[Grant] = deque()
+        self._planned = 0  # of them, those whose SUBACK waits for the disk included
 
     def subscribe(self, packet: Subscribe) -> None:
         """Put subscriptions in force, each that may be; then send what is retained for them."""
@@ -51,6 +53,7 @@ class Subscribing:
         identifier = identifiers[0] if identifiers else None
         since = self._core.store.noted
         reasons: list[Reason] = []
+        replays: list[Grant] = []
         for request in packet.requests:
             reason, grant, is_new = self._grant(request, identifier)
             reasons.append(reason)
@@ -59,10 +62,10 @@ class Subscribing:
                 and grant.share is None
                 and (request.retain_handling == 0 or (request.retain_handling == 1 and is_new))
             ):
-                self._replays.append(grant)
-        self._replies.settle(Suback(packet.packet_id, tuple(reasons)), since)
-        if self._replays and not self._connection.is_stepping:
-            self._connection.work_off(self._replay())
+                replays.append(grant)
+                self._planned += 1
+        begin = partial(self._begin, replays) if replays else None
+        self._replies.settle(Suback(packet.packet_id, tuple(reasons)), since, begin)
 
     def go_on(self) -> None:
         """Send more of what is retained, if that waits for what the client has acknowledged."""
@@ -91,11 +94,16 @@ class Subscribing:
             identifier=identifier,
             share=share,
         )
-        if len(self._replays) >= MAX_REPLAYS or not self._core.has_room(session, grant):
+        if self._planned >= MAX_REPLAYS or not self._core.has_room(session, grant):
             return Reason.QUOTA_EXCEEDED, None, False
         is_new = self._core.subscribe(session, grant)
         session.record.granted(grant, is_new=is_new)
         return Reason(request.qos), grant, is_new
+
+    def _begin(self, replays: Iterable[Grant]) -> None:
+        self._replays.extend(replays)
+        if not self._connection.is_stepping:
+            self._connection.work_off(self._replay())
 
     def _replay(self) -> Iterator[bool]:
         """Send the retained messages of new subscriptions, each as it is when its turn comes.
@@ -105,6 +113,7 @@ class Subscribing:
         session, core = self._session, self._core
         while self._replays:
             grant = self._replays.popleft()
+            self._planned -= 1
             topics = core.retained.walk(grant.topic_filter)
             has_more = True
             while has_more:

@@ -16,6 +16,7 @@ from broker.native.packet import (
     Publish,
     Pubrec,
     Pubrel,
+    Suback,
     Subscribe,
     SubscribeRequest,
     Unsubscribe,
@@ -151,6 +152,19 @@ async def test_a_client_that_says_the_same_again_and_again_makes_no_more_wait(
             assert store.report()["waiting"] == 1000
         for _ in range(5000):
             assert (await receiver.expect(Pubrel)).packet_id == message.packet_id
+
+
+async def test_retained_messages_come_behind_a_suback_that_waits_for_the_disk(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as broker, broker.peer("publisher") as publisher:
+        await publisher.publish("a", b"1", retain=True)
+        async with broker.peer("lasts", properties=LASTS) as lasts:
+            with locked(tmp_path):
+                lasts.send(Subscribe(1, (SubscribeRequest("a"),)))
+                assert await lasts.settled() == []
+            await lasts.expect(Suback)
+            assert (await lasts.expect(Publish)).payload == b"1"
 
 
 async def test_when_very_many_answers_wait_each_client_may_add_one(

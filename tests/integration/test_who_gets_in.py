@@ -53,7 +53,8 @@ async def test_an_open_port_gets_an_admin_whose_password_is_shown_once(tmp_path:
 
             socket_url = f"ws://admin:{found[1]}@{url.removeprefix('http://')}/api/ws"
             async with connect(socket_url) as browser:
-                users.write_text(users.read_text() + "\n# changed\n")
+                rule = "  - {user: nobody, deny: [publish], topics: [a]}\n"
+                users.write_text(users.read_text().replace("rules:\n", f"rules:\n{rule}"))
                 with pytest.raises(ConnectionClosed) as closed:
                     await browser.recv()
                 assert closed.value.rcvd is not None

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -122,4 +124,8 @@ def test_it_can_be_stopped_while_it_is_still_starting(tmp_path: Path) -> None:
     for number in (1, 4, 7):
         fieldgate = Program(config)
         time.sleep(number / 10)
-        assert fieldgate.stop() in (0, -2, 130), fieldgate.output
+        for _ in range(10):  # Python can lose an interrupt amid an import; a person asks again
+            if fieldgate.is_running:
+                os.kill(fieldgate.pid, signal.SIGINT)
+                time.sleep(1)
+        assert fieldgate.wait() in (0, -2, 130), fieldgate.output
